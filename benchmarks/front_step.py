@@ -1,0 +1,204 @@
+"""How long is a training step, beside the same step in eager PyTorch?
+
+    python benchmarks/front_step.py                  # about 3 minutes on 2 cores
+    python benchmarks/front_step.py --rounds 2 --steps 2 --no-torch
+
+One step: a batch of 256 protocol A images, k preferences, a hypernetwork of about 3.2 M
+parameters, the multi-task LeNet, cross-entropy, Adam. Ours is measured where it runs,
+inside the compiled scan; the chunked hypernetwork has an inner vector of 100 so that
+it is as large as the dense heads of PHN (Navon et al., 2021; 3,243,410 parameters).
+PyTorch loops over the preferences, as all public code does. The contenders take turns
+in every round; the table has medians over rounds, and the spread of the ratio to k = 1.
+
+`image-prefs/s` counts the networks' answers that were learned from: images times
+preferences for a whole batch, images for a split one.
+"""
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto import conditioned, prefs, scalarize, tree
+from jaxpareto.nets import lenet
+from jaxpareto.train import Hparams, Recipe, init, optimizers, step
+from jaxpareto.types import Split
+
+BATCH = 256
+CASES = [
+    ("jaxpareto", k, split)
+    for k, split in (
+        (1, False),
+        (4, False),
+        (16, False),
+        (4, True),
+        (8, True),
+        (16, True),
+    )
+]
+TORCH_CASES = [("pytorch", k, False) for k in (1, 4, 16)] + [("pytorch", 8, True)]
+
+
+def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
+    """Return a function that does `steps` compiled steps."""
+    network = conditioned.chunked(
+        lenet(shared_relu=False), 2, jax.random.key(0), chunk_size=1000, width=100
+    )
+    recipe = Recipe(
+        conditioned=network,
+        rule=scalarize.as_rule(scalarize.linear),
+        sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
+        optimizer=optimizers.optimizer("adam", "constant", steps=1),
+        prefs_per_step=k,
+        split_batch=split,
+    )
+    images = jax.random.randint(jax.random.key(1), (steps, BATCH, 36, 36), 0, 256)
+    labels = jax.random.randint(jax.random.key(2), (steps, BATCH, 2), 0, 10)
+    batches = Split(images.astype(jnp.uint8), labels)
+    hparams = Hparams(1e-4)
+    run = jax.jit(
+        lambda state, batches: jax.lax.scan(
+            lambda s, batch: step(recipe, s, batch, hparams), state, batches
+        )[0],
+        donate_argnums=0,
+    )
+    state = jax.jit(partial(init, recipe))(jax.random.key(3), hparams)
+    print(f"jaxpareto k={k}: {tree.count(state.phi):,} parameters", flush=True)
+
+    def go() -> None:
+        nonlocal state
+        state = jax.block_until_ready(run(state, batches))
+
+    return go
+
+
+def theirs(k: int, split: bool, steps: int) -> Callable[[], None]:
+    """Return the same for PHN's LeNet, written for eager PyTorch."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.manual_seed(0)
+    shapes = {
+        "conv0": (10, 1, 9, 9),
+        "conv1": (20, 10, 5, 5),
+        "hidden": (50, 500),
+        "task0": (10, 50),
+        "task1": (10, 50),
+    }
+
+    class Hyper(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Sequential(
+                torch.nn.Linear(2, 100),
+                torch.nn.ReLU(),
+                torch.nn.Linear(100, 100),
+                torch.nn.ReLU(),
+                torch.nn.Linear(100, 100),
+            )
+            heads = {}
+            for name, shape in shapes.items():
+                heads[f"{name}_weight"] = torch.nn.Linear(100, int(np.prod(shape)))
+                heads[f"{name}_bias"] = torch.nn.Linear(100, shape[0])
+            self.heads = torch.nn.ModuleDict(heads)
+
+        def forward(self, ray):
+            features = self.body(ray)
+            made = {name: head(features) for name, head in self.heads.items()}
+            return {
+                name: (made[f"{name}_weight"].view(shape), made[f"{name}_bias"])
+                for name, shape in shapes.items()
+            }
+
+    def target(weights, x):
+        for name in ("conv0", "conv1"):
+            x = F.max_pool2d(F.relu(F.conv2d(x, *weights[name])), 2)
+        x = F.linear(x.flatten(1), *weights["hidden"])
+        return [F.linear(x, *weights[f"task{i}"]) for i in range(2)]
+
+    hyper = Hyper()
+    adam = torch.optim.Adam(hyper.parameters(), 1e-4)
+    print(f"pytorch k={k}: {sum(p.numel() for p in hyper.parameters()):,} parameters")
+    images = torch.rand(steps, BATCH, 1, 36, 36)
+    labels = torch.randint(0, 10, (steps, BATCH, 2))
+    simplex = torch.distributions.Dirichlet(torch.ones(2))
+
+    def go() -> None:
+        for x, y in zip(images, labels, strict=True):
+            adam.zero_grad()
+            parts = zip(x.chunk(k), y.chunk(k), strict=True) if split else [(x, y)] * k
+            loss = 0.0
+            for part, truth in parts:
+                ray = simplex.sample()
+                answers = target(hyper(ray), part)
+                for i in range(2):
+                    loss = loss + ray[i] * F.cross_entropy(answers[i], truth[:, i]) / k
+            loss.backward()
+            adam.step()
+
+    return go
+
+
+def measure(steps: int, rounds: int, peers: bool) -> dict[tuple, np.ndarray]:
+    """Return milliseconds per step, [rounds] for each contender, taken in turns."""
+    cases = CASES + (TORCH_CASES if peers else [])
+    make = {"jaxpareto": ours, "pytorch": theirs}
+    going = {case: make[case[0]](case[1], case[2], steps) for case in cases}
+    for go in going.values():
+        go()
+    spent = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case, go in going.items():
+            began = time.perf_counter()
+            go()
+            spent[case].append((time.perf_counter() - began) / steps * 1e3)
+    return {case: np.array(each) for case, each in spent.items()}
+
+
+def table(spent: dict[tuple, np.ndarray]) -> Iterator[str]:
+    """Lay the measurements out in Markdown."""
+    yield "| | k | batch | ms per step | image-prefs/s | to own k = 1 | to pytorch |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for (who, k, split), each in spent.items():
+        median = np.median(each)
+        seen = BATCH if split else BATCH * k
+        alone = each / spent[who, 1, False]
+        spread = f"{np.median(alone):.2f} ({alone.min():.2f}-{alone.max():.2f})"
+        peer = spent.get(("pytorch", k, split))
+        faster = "" if peer is None else f"{np.median(each / peer):.2f}"
+        batch = "split" if split else "whole"
+        yield (
+            f"| {who} | {k} | {batch} | {median:.1f} | {seen / median * 1e3:,.0f} | "
+            f"{spread} | {faster} |"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=5, help="in a turn")
+    parser.add_argument("--no-torch", action="store_true", help="leave the peer out")
+    asked = parser.parse_args()
+    peers = not asked.no_torch
+    if peers:
+        try:
+            import torch
+        except ModuleNotFoundError:
+            print("PyTorch is not installed (pip install torch==2.13.0): left out")
+            peers = False
+        else:
+            print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    device = jax.devices()[0].device_kind
+    print(f"jax {jax.__version__} on {device}, {platform.processor()}")
+    for line in table(measure(asked.steps, asked.rounds, peers)):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

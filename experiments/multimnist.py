@@ -1,0 +1,190 @@
+"""Does one hypernetwork match nine networks, each trained for its own preference?
+
+The source report trained one multi-task CNN per preference, nine in all, and never got
+the hypernetwork to train. Here both go through the same trainer: the nine at once, by
+`vmap`, and one hypernetwork for every preference. Same data, same number of epochs.
+
+    python experiments/multimnist.py --preset smoke --out runs/smoke
+    python experiments/multimnist.py --preset protocol-a --data-dir DATA --out runs/a
+    python experiments/multimnist.py --preset report --data-dir DATA --out runs/report
+
+| preset | data | network | epochs | time on 2 cores |
+| --- | --- | --- | --- | --- |
+| `smoke` | multi-digits | MLP | 3 | under a minute |
+| `protocol-a` | multi-mnist, fresh pairs | LeNet | 5 | about 25 minutes |
+| `report` | multi-mnist | CNN 32-64-96, RMSprop | 50 | a day; use a GPU |
+
+What was found, and with which command, is in `experiments/README.md`. Any setting of
+`jaxpareto front` can be added and holds for both; a killed run continues when the same
+command is given again.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto import cli, plot, report
+from jaxpareto.errors import check_name
+from jaxpareto.train.config import configure
+from jaxpareto.train.evaluate import score
+from jaxpareto.train.log import write_json
+from jaxpareto.train.run import Front, load_data, train_front
+
+# Settings of both, then of the hypernetwork alone, then of the nine networks alone.
+PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "smoke": (
+        {"data": "multi-digits", "epochs": 3, "train_pairs": 4000, "test_pairs": 2000},
+        {},
+        {},
+    ),
+    "protocol-a": (
+        {
+            "data": "multi-mnist",
+            "network": "lenet",
+            "epochs": 5,
+            "fresh_pairs": True,
+            "checkpoint_every": 1,
+        },
+        {"learning_rate": 8e-3, "warmup": 200},
+        {"learning_rate": 3e-3, "warmup": 200},
+    ),
+    "report": (
+        {
+            "data": "multi-mnist",
+            "network": "cnn-32-64-96",
+            "optimizer": "rmsprop",
+            "epochs": 50,
+        },
+        {"width": 16, "warmup": 200},
+        {},
+    ),
+}
+
+
+def main(
+    preset: str, out: Path, *, data_dir: str | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Train both, compare them on the test set, and write a table and a figure.
+
+    Args:
+      preset: a name of `PRESETS`.
+      out: folder; the runs go to `out/hypernetwork` and `out/independent`.
+      data_dir: folder of the source images.
+      settings: of `jaxpareto front`, in place of the preset's.
+
+    Returns:
+      What `out/result.json` holds.
+    """
+    both, hyper, nine = PRESETS[check_name(preset, PRESETS, "preset")]
+    fronts, found = {}, {}
+    for name, own in (
+        ("hypernetwork", hyper),
+        ("independent", nine | {"conditioner": "independent", "prefs_per_step": 9}),
+    ):
+        config = configure(**(both | settings | own))
+        print(f"{name}:", file=sys.stderr)
+        fronts[name], found[name] = train_front(
+            config, out / name, data_dir=data_dir, resume=True
+        )
+    front = fronts["hypernetwork"]
+    tasks = load_data(front.config, data_dir)
+    wishes = fronts["independent"].prefs()
+    rows = {
+        name: {
+            split: accuracy(each, wishes, getattr(tasks, split))
+            for split in ("validation", "test")
+        }
+        for name, each in fronts.items()
+    }
+    result = {
+        "preset": preset,
+        "preferences": wishes.round(6).tolist(),
+        "accuracy": rows,
+        "hypervolume": {name: each["hypervolume"] for name, each in found.items()},
+        "hypervolume_ratio": ratio(found),
+        "seconds_training": {n: each["seconds_training"] for n, each in found.items()},
+        "parameters": {name: each["parameters"] for name, each in found.items()},
+        "best": best(found["hypernetwork"]),
+    }
+    write_json(out / "result.json", result)
+    plot.save_front(
+        found["hypernetwork"], out / "front.png", independent=found["independent"]
+    )
+    print(table(result))
+    print()
+    print(report.summary(found["hypernetwork"]))
+    print(f"numbers: {out / 'result.json'}   picture: {out / 'front.png'}")
+    return result
+
+
+def accuracy(front: Front, wishes: np.ndarray, split: Any) -> list[float]:
+    """Return the mean accuracy of the two tasks at each preference."""
+    scores = score(front.conditioned, front.phi, jnp.asarray(wishes), split)
+    return np.asarray(scores.accuracies).mean(axis=1).tolist()
+
+
+def ratio(found: dict[str, dict[str, Any]]) -> float | None:
+    """Divide the hypervolumes; None where the nine networks have none."""
+    nine = found["independent"]["hypervolume"]
+    return found["hypernetwork"]["hypervolume"] / nine if nine else None
+
+
+def best(front: dict[str, Any]) -> dict[str, Any]:
+    """Find the preference of a front with the best mean accuracy of its tasks."""
+    means = np.mean(front["accuracies"], axis=1)
+    at = int(means.argmax())
+    return {"preference": front["preferences"][at], "accuracy": float(means[at])}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Lay out the report's table beside the hypernetwork's, in Markdown."""
+    lines = [
+        "| preference | independent, val | test | hypernetwork, val | test |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    columns = [
+        result["accuracy"][name][split]
+        for name in ("independent", "hypernetwork")
+        for split in ("validation", "test")
+    ]
+    for pref, *values in zip(result["preferences"], *columns, strict=True):
+        cells = [", ".join(f"{x:.2g}" for x in pref)]
+        cells += [f"{100 * value:.2f} %" for value in values]
+        lines.append(f"| {' | '.join(cells)} |")
+    volumes = result["hypervolume"]
+    share = result["hypervolume_ratio"]
+    lines.append(
+        f"\nhypervolume: hypernetwork {volumes['hypernetwork']:.4f}, independent "
+        f"{volumes['independent']:.4f}, ratio {'-' if share is None else f'{share:.4f}'}"
+    )
+    return "\n".join(lines)
+
+
+def _parser() -> cli.Parser:
+    parser = cli.Parser(
+        prog="multimnist.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--preset", default="smoke", help=", ".join(PRESETS))
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    cli.add_settings(parser)
+    parser.set_defaults(
+        run=lambda asked: main(
+            asked.preset,
+            asked.out,
+            data_dir=asked.data_dir,
+            **cli.given_settings(asked),
+        )
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(cli.guarded(_parser))

@@ -1,0 +1,286 @@
+"""The command `jaxpareto`: words in, one call of the library, words out.
+
+Exit status: 0 done; 1 it failed; 2 the words of the call are wrong. Each failure is one
+line that says what was found and what to do; `--debug` shows the traceback instead.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from jaxpareto import __version__
+from jaxpareto.errors import RunError, UsageError, require
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, and name the nearest option."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            mine = found.parser if "parser" in found else self
+            word = unknown[0].split("=")[0]
+            options = [o for action in mine._actions for o in action.option_strings]
+            near = get_close_matches(word, options, n=2)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise UsageError(f"unknown word {word!r}; {hint}see {mine.prog} --help")
+        return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return guarded(_parser, argv)
+
+
+def guarded(
+    make_parser: Callable[[], argparse.ArgumentParser],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse, call `asked.run(asked)`, turn what goes wrong into a line and a status.
+
+    Args:
+      make_parser: a parser whose defaults set `run`.
+      argv: the words of the call; by default the process's own.
+
+    Returns:
+      0 done, 1 failed, 2 wrong words, 130 interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv
+    try:
+        asked = make_parser().parse_args(argv)
+        asked.run(asked)
+    except UsageError as error:
+        return _fail(error, str(error), 2, debug)
+    except RunError as error:
+        return _fail(error, str(error), 1, debug)
+    except KeyboardInterrupt:
+        print("\ninterrupted; continue with --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # the outermost caller: nothing is hidden
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return _fail(error, f"{what} (unforeseen; --debug shows where)", 1, debug)
+    return 0
+
+
+def _fail(error: Exception, line: str, status: int, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"jaxpareto: error: {line}", file=sys.stderr)
+    return status
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="jaxpareto", description="One training run, every trade-off.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    _add_front(commands)
+    _add_eval(commands)
+    _add_export(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, help: str, run: Any) -> Parser:
+    parser = commands.add_parser(name, help=help, description=help)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_front(commands: Any) -> None:
+    parser = _command(
+        commands, "front", "train a conditioned network and evaluate its front", _front
+    )
+    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
+    parser.add_argument("--out", type=Path, help="folder of the run; else runs/NAME")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in --out, if there is one",
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write for TensorBoard"
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_settings(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add one option for each field of `Config`; those not given stay absent."""
+    from jaxpareto.train.config import Config, flag
+
+    group = parser.add_argument_group("settings of the run")
+    for each in dataclasses.fields(Config):
+        kind = type(each.default)
+        more: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
+        if kind is bool:
+            more = {"action": argparse.BooleanOptionalAction}
+        group.add_argument(
+            flag(each.name),
+            default=argparse.SUPPRESS,
+            help=each.metadata["help"].replace("%", "%%"),
+            **more,
+        )
+
+
+def given_settings(asked: argparse.Namespace) -> dict[str, Any]:
+    """Pick the settings that the call names."""
+    from jaxpareto.train.config import Config
+
+    names = [each.name for each in dataclasses.fields(Config)]
+    return {name: getattr(asked, name) for name in names if hasattr(asked, name)}
+
+
+def _front(asked: argparse.Namespace) -> None:
+    from jaxpareto.train.config import configure
+    from jaxpareto.train.run import read_config, recorded_data_dir, train_front
+
+    given = given_settings(asked)
+    out, data_dir = asked.out, asked.data_dir
+    if asked.resume:
+        if out is None:
+            raise UsageError("--resume needs --out, the folder of the run to continue")
+        if (out / "config.json").exists():
+            stored, _ = read_config(out)
+            given = dataclasses.asdict(stored) | given
+            data_dir = data_dir or recorded_data_dir(out)
+    config = configure(**given)
+    out = out or _free_folder(config.data)
+    plot = require("jaxpareto.plot", "plot")
+    require("matplotlib", "plot")
+    _, found = train_front(
+        config,
+        out,
+        data_dir=data_dir,
+        resume=asked.resume,
+        tensorboard=asked.tensorboard,
+        quiet=asked.quiet,
+    )
+    counts = found["parameters"]
+    print(
+        f"{config.conditioner} x {config.rule} on {config.data}: {config.network} of "
+        f"{counts['target']:,} parameters from {counts['conditioned']:,}"
+    )
+    _show(found, out, plot)
+    print(f"training {found['seconds_training']:.1f} s", end=", ")
+    print(f"evaluation {found['seconds_evaluation']:.1f} s")
+
+
+def _add_eval(commands: Any) -> None:
+    parser = _command(commands, "eval", "evaluate a run again", _eval)
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--prefs", type=int, metavar="K", help="how many preferences")
+    parser.add_argument(
+        "--split", default="test", help="test (the default) or validation"
+    )
+    parser.add_argument("--data-dir", help="folder of IDX files; else as in training")
+
+
+def _eval(asked: argparse.Namespace) -> None:
+    from jaxpareto.train.log import read_metrics, write_json
+    from jaxpareto.train.run import load, recorded_data_dir
+
+    front = load(asked.folder)
+    found = front.evaluate(
+        asked.prefs,
+        split=asked.split,
+        data_dir=asked.data_dir or recorded_data_dir(asked.folder),
+    )
+    lines = read_metrics(asked.folder / "metrics.jsonl")
+    found["seconds_training"] = round(
+        sum(line["seconds"] for line in lines if line["epoch"] <= front.epoch), 3
+    )
+    if front.epoch < front.config.epochs:
+        print(f"an interrupted run: {front.epoch} of {front.config.epochs} epochs")
+    # The test front keeps its name; another split must not take its place.
+    stem = "front" if asked.split == "test" else f"front-{asked.split}"
+    write_json(asked.folder / f"{stem}.json", found)
+    _show(found, asked.folder, require("jaxpareto.plot", "plot"), stem)
+
+
+def _show(found: dict[str, Any], folder: Path, plot: Any, stem: str = "front") -> None:
+    from jaxpareto.report import table
+
+    picture = folder / f"{stem}.png"
+    plot.save_front(found, picture)
+    print(table(found))
+    print(f"numbers: {folder / stem}.json   picture: {picture}")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands, "export", "write the network for one preference to a file", _export
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    parser.add_argument("--pref", required=True, help="as 0.3,0.7: one per task, sum 1")
+    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
+    parser.add_argument("--force", action="store_true", help="replace the file")
+
+
+def _export(asked: argparse.Namespace) -> None:
+    from jaxpareto.prefs import parse_pref
+    from jaxpareto.train.run import load
+
+    if asked.out.suffix != ".safetensors":
+        raise UsageError(f"--out must end in .safetensors, found {asked.out}")
+    if asked.out.exists() and not asked.force:
+        raise UsageError(f"{asked.out} exists; name another --out, or add --force")
+    safetensors = require("safetensors.flax", "export")
+    front = load(asked.folder)
+    pref = parse_pref(asked.pref, front.shape.tasks)
+    params = front.params(pref)
+    flat = _flatten(params)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    partial = asked.out.with_name(asked.out.name + ".tmp")
+    safetensors.save_file(
+        flat,
+        partial,
+        metadata={
+            "network": front.config.network,
+            "preference": ",".join(f"{x:.6g}" for x in pref),
+            "image": "x".join(map(str, front.shape.image)),
+            "jaxpareto": __version__,
+        },
+    )
+    partial.replace(asked.out)
+    count = sum(int(np.prod(leaf.shape)) for leaf in flat.values())
+    print(f"{asked.out}: {count:,} parameters in {len(flat)} tensors")
+
+
+def _flatten(params: Any) -> dict[str, Any]:
+    """Name the leaves of a pytree as `conv0/kernel`."""
+    import jax
+
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in leaves
+    }
+
+
+def _free_folder(data: str) -> Path:
+    """Find the first unused `runs/NAME-NNN`."""
+    number = 1
+    while (folder := Path("runs") / f"{data}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Data: images that show several things at once, and mini-batches of them.
+
+`load_tasks` loads a multi-task data set by name (`DATASETS` lists them), `load_source`
+the single images it is made of, and `multi_mnist` composes a set from any images
+(`LAYOUTS` says how). `stored` and `fresh` make mini-batches on the device. Nothing here
+needs more than JAX and NumPy, except a download, which needs the extra `data`.
+"""
+
+from jaxpareto.data.batches import Batches, fresh, stored
+from jaxpareto.data.idx import read_idx
+from jaxpareto.data.layouts import LAYOUTS
+from jaxpareto.data.multimnist import multi_mnist
+from jaxpareto.data.registry import DATASETS, load_tasks
+from jaxpareto.data.sources import load_source
+
+__all__ = [
+    "DATASETS",
+    "LAYOUTS",
+    "Batches",
+    "fresh",
+    "load_source",
+    "load_tasks",
+    "multi_mnist",
+    "read_idx",
+    "stored",
+]

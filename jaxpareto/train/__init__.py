@@ -1,0 +1,27 @@
+"""Training: the pure step, the loop around it, evaluation, and runs on disk.
+
+The only side effects of the library are here: checkpoints, logs, progress.
+"""
+
+from jaxpareto.train.config import Config, configure
+from jaxpareto.train.evaluate import Scores, score, summarise
+from jaxpareto.train.run import Front, load, train_front
+from jaxpareto.train.step import Hparams, Info, Recipe, State, init, step, train
+
+__all__ = [
+    "Config",
+    "Front",
+    "Hparams",
+    "Info",
+    "Recipe",
+    "Scores",
+    "State",
+    "configure",
+    "init",
+    "load",
+    "score",
+    "step",
+    "summarise",
+    "train",
+    "train_front",
+]

@@ -1,0 +1,84 @@
+"""Checkpoints of a run, through Orbax: written whole or not at all, two kept.
+
+A checkpoint is named after the number of finished epochs. A process killed while it
+writes leaves a temporary folder, which the next one clears away.
+"""
+
+import logging
+from pathlib import Path
+from typing import cast
+
+import jax
+
+from jaxpareto.errors import RunError
+from jaxpareto.train.step import State
+
+
+class Checkpoints:
+    """The folder of a run's checkpoints."""
+
+    def __init__(self, folder: Path, *, create: bool = True):
+        # Orbax speaks through absl at length; what matters is said here.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        import orbax.checkpoint as ocp
+
+        self._ocp = ocp
+        self._manager = ocp.CheckpointManager(
+            folder.absolute(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=create),
+        )
+
+    @property
+    def epochs(self) -> list[int]:
+        """Finished epochs of the checkpoints at hand, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, epoch: int, state: State) -> None:
+        """Write the state after `epoch` epochs, unless it is there already."""
+        if epoch not in self.epochs:
+            saved = self._ocp.args.StandardSave(_plain(state))
+            self._manager.save(epoch, args=saved)
+            self._manager.wait_until_finished()
+
+    def restore(self, like: State) -> tuple[int, State] | None:
+        """Return the newest checkpoint as (finished epochs, state), None if none is.
+
+        Args:
+          like: a state, or its shapes, of the run that wrote the checkpoint.
+
+        Raises:
+          RunError: the checkpoint is damaged or of another network.
+        """
+        if not self.epochs:
+            return None
+        epoch = self.epochs[-1]
+        target = jax.eval_shape(_plain, like)
+        try:
+            restored = self._manager.restore(
+                epoch, args=self._ocp.args.StandardRestore(target)
+            )
+        except (ValueError, KeyError, OSError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(
+                f"checkpoint {self._manager.directory}/{epoch} cannot be read "
+                f"({reason}); delete that folder to continue from the one before"
+            ) from error
+        for a, b in zip(
+            jax.tree.leaves(target), jax.tree.leaves(restored), strict=True
+        ):
+            if a.dtype != b.dtype:  # Orbax would cast without a word.
+                raise RunError(
+                    f"checkpoint {self._manager.directory}/{epoch} holds {b.dtype} "
+                    f"where the run has {a.dtype}; start the run anew"
+                )
+        found = cast(State, restored)
+        return epoch, found._replace(key=jax.random.wrap_key_data(found.key))
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._manager.close()
+
+
+def _plain(state: State) -> State:
+    """Replace the typed random key by its numbers."""
+    return state._replace(key=jax.random.key_data(state.key))

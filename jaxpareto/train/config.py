@@ -1,0 +1,170 @@
+"""Everything that repeats a run: one frozen dataclass, mirrored by the command."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxpareto.conditioned import CONDITIONERS
+from jaxpareto.data import DATASETS, LAYOUTS
+from jaxpareto.errors import UsageError, check_name
+from jaxpareto.hyper import CHUNKINGS
+from jaxpareto.nets import NETWORKS
+from jaxpareto.prefs import SAMPLERS
+from jaxpareto.scalarize import SCALARISATIONS
+from jaxpareto.train.optimizers import SCHEDULES, optimizer_names
+from jaxpareto.train.step import check_split
+
+
+def option(default: Any, help: str) -> Any:
+    """Make a field with a default and the sentence that `--help` shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run. Those left out take the defaults that suit the data set."""
+
+    data: str = option("multi-digits", "data set: " + ", ".join(DATASETS))
+    tasks: int = option(2, "images on one canvas, each a task")
+    layout: str = option("jitter", "how they are composed: " + ", ".join(LAYOUTS))
+    train_pairs: int = option(120_000, "composed images to train and validate on")
+    test_pairs: int = option(20_000, "composed images to test on")
+    validation: float = option(0.1, "share of the training images held out")
+    fresh_pairs: bool = option(False, "compose new training pairs at every step")
+    data_seed: int = option(0, "decides the composed images")
+    network: str = option("lenet", "target network: " + ", ".join(NETWORKS))
+    conditioner: str = option("chunked", "one of " + ", ".join(CONDITIONERS))
+    chunking: str = option("equal", "how weights are cut: " + ", ".join(CHUNKINGS))
+    chunk_size: int = option(1000, "length of equal chunks")
+    width: int = option(32, "of the hypernetwork's inner vector")
+    tables: int = option(0, "projections that chunks share; 0 is one per chunk")
+    rule: str = option("linear", "weighting rule: " + ", ".join(SCALARISATIONS))
+    sampler: str = option("dirichlet", "of preferences: " + ", ".join(SAMPLERS))
+    alpha: float = option(1.0, "concentration of the Dirichlet sampler")
+    prefs_per_step: int = option(8, "preferences at every step")
+    split_batch: bool = option(True, "they share the batch, or each sees all of it")
+    epochs: int = option(20, "times through the training pairs")
+    batch_size: int = option(256, "images at every step")
+    optimizer: str = option("adam", "any of Optax: " + ", ".join(optimizer_names()))
+    learning_rate: float = option(8e-3, "at the peak of the schedule")
+    schedule: str = option("cosine", "of the learning rate: " + ", ".join(SCHEDULES))
+    warmup: int = option(200, "steps of linear warm-up")
+    weight_decay: float = option(0.0, "decoupled; 0 is off")
+    clip: float = option(0.0, "largest global norm of the gradient; 0 is off")
+    seed: int = option(0, "decides everything random but the data")
+    eval_prefs: int = option(25, "preferences of the evaluated front")
+    checkpoint_every: int = option(2, "epochs between two checkpoints")
+
+    def __post_init__(self):
+        """Refuse what cannot be run, before any work."""
+        names = {
+            "data": DATASETS,
+            "layout": LAYOUTS,
+            "network": NETWORKS,
+            "conditioner": CONDITIONERS,
+            "chunking": CHUNKINGS,
+            "rule": SCALARISATIONS,
+            "sampler": SAMPLERS,
+            "optimizer": optimizer_names(),
+            "schedule": SCHEDULES,
+        }
+        for name, known in names.items():
+            check_name(getattr(self, name), known, name)
+        for name, least in _LEAST.items():
+            found = getattr(self, name)
+            if not found >= least:
+                raise UsageError(
+                    f"{flag(name)} must be at least {least}, found {found}"
+                )
+        for name in ("alpha", "learning_rate"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise UsageError(
+                    f"{flag(name)} must be positive, found {getattr(self, name)}"
+                )
+        if not 0.0 < self.validation < 1.0:
+            raise UsageError(
+                f"--validation must lie between 0 and 1, found {self.validation}"
+            )
+        if self.conditioner == "independent" and self.split_batch:
+            raise UsageError(
+                "independent networks each see the whole batch; add --no-split-batch"
+            )
+        if self.split_batch:
+            check_split(self.batch_size, self.prefs_per_step)
+
+
+_LEAST = {
+    "tasks": 2,
+    "train_pairs": 2,
+    "test_pairs": 1,
+    "chunk_size": 1,
+    "width": 1,
+    "tables": 0,
+    "prefs_per_step": 1,
+    "epochs": 1,
+    "batch_size": 1,
+    "warmup": 0,
+    "weight_decay": 0.0,
+    "clip": 0.0,
+    "seed": 0,
+    "data_seed": 0,
+    "eval_prefs": 1,
+    "checkpoint_every": 1,
+}
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "multi-digits": {
+        "network": "mlp",
+        "chunk_size": 500,
+        "fresh_pairs": True,
+        "alpha": 0.2,
+        "epochs": 40,
+        "learning_rate": 3e-3,
+        "warmup": 50,
+        "checkpoint_every": 5,
+    },
+    "independent": {
+        "prefs_per_step": 9,
+        "split_batch": False,
+        "learning_rate": 3e-3,
+    },
+}
+"""What differs from the defaults of `Config`, for a data set or a conditioner."""
+
+
+def configure(**given: Any) -> Config:
+    """Make a `Config` from what is given and the defaults that suit it.
+
+    Raises:
+      UsageError: an unknown setting or name, or a number out of its range.
+
+    >>> configure(data="multi-digits").network
+    'mlp'
+    >>> configure(data="multi-mnist", network="lenet").batch_size
+    256
+    """
+    known = [each.name for each in dataclasses.fields(Config)]
+    for name in given:
+        check_name(name, known, "setting")
+    data = check_name(given.get("data", Config.data), DATASETS, "data")
+    defaults: dict[str, Any] = {
+        "train_pairs": DATASETS[data].train_pairs,
+        "test_pairs": DATASETS[data].test_pairs,
+    }
+    for chosen in (data, given.get("conditioner", Config.conditioner)):
+        defaults |= DEFAULTS.get(chosen, {})
+    return Config(**(defaults | given))
+
+
+def flag(name: str) -> str:
+    """Spell a setting as on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def differences(stored: Config, asked: Config) -> Iterator[str]:
+    """Say how two configurations differ, a phrase for each setting."""
+    for each in dataclasses.fields(Config):
+        old, new = getattr(stored, each.name), getattr(asked, each.name)
+        if old != new:
+            yield f"{flag(each.name)} was {old}, now {new}"

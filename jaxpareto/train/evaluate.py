@@ -1,0 +1,104 @@
+"""The front of a trained network: k networks on a whole test set, in one compiled call.
+
+The weights are generated once per preference; the examples then stream through all k
+networks batch by batch, so that memory does not grow with the test set.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto.metrics import (
+    correct,
+    cross_entropy,
+    hypervolume,
+    nondominated,
+    spearman,
+)
+from jaxpareto.train.step import pixels
+from jaxpareto.types import Array, Conditioned, Params, Split
+
+BATCH = 500
+"""Examples that go through all k networks at once."""
+
+
+class Scores(NamedTuple):
+    """Mean scores of k networks on m tasks.
+
+    Attributes:
+      losses: [k, m] cross-entropy in nats; smaller is better.
+      accuracies: [k, m] share of right answers in [0, 1]; larger is better.
+    """
+
+    losses: Array
+    accuracies: Array
+
+
+@partial(jax.jit, static_argnums=0)
+def score(conditioned: Conditioned, phi: Params, prefs: Array, split: Split) -> Scores:
+    """Score the networks for k preferences on a split.
+
+    Args:
+      conditioned: the network.
+      phi: its parameters.
+      prefs: [k, m] on the simplex.
+      split: images [n, h, w] uint8, labels [n, m].
+    """
+    n = len(split.images)
+    count = -(-n // min(BATCH, n))
+    size = -(-n // count)
+    surplus = count * size - n
+
+    def batched(x: Array) -> Array:
+        x = jnp.pad(x, [(0, surplus)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(count, size, *x.shape[1:])
+
+    networks = jax.vmap(conditioned.params, (None, 0))(phi, prefs)
+
+    def on_batch(batch: tuple[Array, Array, Array]) -> Scores:
+        images, labels, present = batch
+        scaled = pixels(images)
+
+        def sums(params: Params) -> Scores:
+            logits = conditioned.forward(params, scaled)
+            per_example = Scores(cross_entropy(logits, labels), correct(logits, labels))
+            mask = present[:, None]
+            return jax.tree.map(lambda x: jnp.sum(x * mask, axis=0), per_example)
+
+        return jax.vmap(sums)(networks)
+
+    batches = (batched(split.images), batched(split.labels), batched(jnp.ones(n)))
+    return jax.tree.map(
+        lambda x: jnp.sum(x, axis=0) / n, jax.lax.map(on_batch, batches)
+    )
+
+
+def summarise(prefs: Array, scores: Scores, reference: float = 2.0) -> dict[str, Any]:
+    """Put a front in the words of `front.json`.
+
+    Args:
+      prefs: [k, m] on the simplex.
+      scores: of the k networks.
+      reference: the loss, in nats, that a network must stay below to count in the
+        hypervolume; the same for every task.
+
+    Returns:
+      `preferences`, `losses`, `accuracies`, `hypervolume`, `reference`, `nondominated`
+      (a count) and `spearman` (rank correlation of pref_i with -loss_i, per task; None
+      where it is not defined, as for a single preference).
+    """
+    losses = jnp.asarray(scores.losses)
+    corner = jnp.full(losses.shape[1], reference)
+    correlation = jax.vmap(spearman, (1, 1))(jnp.asarray(prefs), -losses)
+    return {
+        "preferences": np.asarray(prefs, np.float64).round(7).tolist(),
+        "losses": np.asarray(losses, np.float64).tolist(),
+        "accuracies": np.asarray(scores.accuracies, np.float64).tolist(),
+        "hypervolume": float(hypervolume(losses, corner)),
+        "reference": [float(x) for x in corner],
+        "nondominated": int(jnp.sum(nondominated(losses))),
+        "spearman": [None if np.isnan(x) else float(x) for x in correlation],
+    }

@@ -1,0 +1,178 @@
+"""The loop around the compiled steps: it logs, saves, shows progress and stops.
+
+Device work is one compiled scan over a piece of an epoch; the talking happens between
+pieces. Nothing random is carried from step to step, so a run that is killed and resumed
+from its last checkpoint does the very same steps again.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto.data import Batches
+from jaxpareto.errors import RunError
+from jaxpareto.train import log
+from jaxpareto.train.checkpoint import Checkpoints
+from jaxpareto.train.step import Hparams, Info, Recipe, State, init, run_steps
+from jaxpareto.types import Key, Params
+
+PIECE = 60
+"""Steps of one compiled call, about: long enough to hide the call, short to watch."""
+
+
+class Fitted(NamedTuple):
+    """A finished training.
+
+    Attributes:
+      state: after the last step.
+      seconds: of training, over all sessions of the run.
+    """
+
+    state: State
+    seconds: float
+
+
+def pieces(steps: int) -> list[tuple[int, int]]:
+    """Cut an epoch into (first step, count), with at most two different counts.
+
+    >>> pieces(100), pieces(130)
+    ([(0, 50), (50, 50)], [(0, 65), (65, 65)])
+    """
+    parts = max(1, round(steps / PIECE))
+    count = -(-steps // parts)
+    return [(first, min(count, steps - first)) for first in range(0, steps, count)]
+
+
+def fit(
+    recipe: Recipe,
+    batches: Batches,
+    key: Key,
+    hparams: Hparams,
+    folder: Path,
+    *,
+    epochs: int,
+    checkpoint_every: int = 1,
+    validate: Callable[[Params], dict[str, Any]] | None = None,
+    tensorboard: bool = False,
+    quiet: bool = False,
+) -> Fitted:
+    """Train from the newest checkpoint in `folder`, or from scratch where none is.
+
+    Args:
+      recipe: what is trained and how.
+      batches: how batches are made from the data.
+      key: of the run; consumed.
+      hparams: numbers of the optimiser.
+      folder: of the run; `checkpoints/` and `metrics.jsonl` are kept in it.
+      epochs: times through the data.
+      checkpoint_every: epochs between two checkpoints; the last is always saved.
+      validate: `validate(phi) -> scores` to log with every checkpoint.
+      tensorboard: also write `tensorboard/`.
+      quiet: show no progress.
+
+    Raises:
+      RunError: a loss or a gradient is not finite; the last good checkpoint is kept.
+    """
+    state = jax.jit(partial(init, recipe))(key, hparams)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    found = checkpoints.restore(state)
+    start, state = (0, state) if found is None else found
+    metrics = log.Metrics(folder / "metrics.jsonl", start)
+    board = log.TensorBoard(folder, on=tensorboard)
+    steps = batches.steps
+    bar = log.Progress(epochs * steps, start * steps, quiet=quiet)
+    run = jax.jit(
+        partial(run_steps, recipe, batches),
+        static_argnames="count",
+        donate_argnames="state",
+    )
+    data = jax.device_put(batches.data)
+    seconds = metrics.seconds
+    try:
+        for epoch in range(start, epochs):
+            for first, count in pieces(steps):
+                began = time.perf_counter()
+                state, info = run(
+                    state,
+                    data,
+                    hparams,
+                    jnp.int32(epoch),
+                    jnp.int32(first),
+                    count=count,
+                )
+                info = jax.tree.map(np.asarray, info)
+                spent = time.perf_counter() - began
+                seconds += spent
+                _check_finite(info, epoch * steps + first, checkpoints)
+                bar.advance(count, f"loss {info.objective.mean():.4f}")
+                last = first + count == steps
+                line = _line(info, epoch + 1, epoch * steps + first + count, spent)
+                if last and (
+                    (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs
+                ):
+                    _check_parameters(state, checkpoints)
+                    checkpoints.save(epoch + 1, state)
+                    if validate is not None:
+                        line["validation"] = validate(state.phi)
+                metrics.write(line)
+                board.write(line["step"], _scalars(line))
+    finally:
+        for each in (bar, metrics, board, checkpoints):
+            each.close()
+    return Fitted(state, seconds)
+
+
+def _line(info: Info, epoch: int, step: int, seconds: float) -> dict[str, Any]:
+    """Make a line of `metrics.jsonl`: means over a piece's steps."""
+    return {
+        "epoch": epoch,
+        "step": step,
+        "objective": float(info.objective.mean()),
+        "losses": [float(x) for x in info.losses.mean(axis=0)],
+        "grad_norm": float(info.grad_norm.mean()),
+        "seconds": round(seconds, 4),
+    }
+
+
+def _scalars(line: dict[str, Any]) -> dict[str, float]:
+    """Flatten a line for TensorBoard."""
+    flat = {f"train/loss{i + 1}": x for i, x in enumerate(line["losses"])}
+    flat |= {f"train/{name}": line[name] for name in ("objective", "grad_norm")}
+    for name, value in line.get("validation", {}).items():
+        flat[f"validation/{name}"] = value
+    return flat
+
+
+def _check_finite(info: Info, before: int, checkpoints: Checkpoints) -> None:
+    good = np.isfinite(info.objective) & np.isfinite(info.grad_norm)
+    if not good.all():
+        bad = before + 1 + np.flatnonzero(~good)
+        _stop(
+            f"the loss or its gradient is not finite at steps {_span(bad)}", checkpoints
+        )
+
+
+def _check_parameters(state: State, checkpoints: Checkpoints) -> None:
+    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.phi)]
+    if not all(bool(x) for x in finite):
+        _stop(f"a parameter is not finite after step {int(state.step)}", checkpoints)
+
+
+def _stop(what: str, checkpoints: Checkpoints) -> None:
+    kept = checkpoints.epochs
+    last = f"epoch {kept[-1]}" if kept else "none yet"
+    raise RunError(
+        f"{what}; the last good checkpoint is kept ({last}). "
+        "Start anew with a lower --learning-rate, or with --clip 1"
+    )
+
+
+def _span(numbers: np.ndarray) -> str:
+    first, last = int(numbers[0]), int(numbers[-1])
+    return str(first) if first == last else f"{first} to {last}"

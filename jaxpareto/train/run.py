@@ -1,0 +1,437 @@
+"""A run: from a `Config` to a folder on disk, and from the folder back to networks."""
+
+import dataclasses
+import json
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto import conditioned as conditioning
+from jaxpareto import data as datasets
+from jaxpareto import prefs, scalarize, tree
+from jaxpareto.errors import RunError, UsageError, check_name
+from jaxpareto.nets import NETWORKS
+from jaxpareto.train import loop, optimizers
+from jaxpareto.train.checkpoint import Checkpoints
+from jaxpareto.train.config import Config, configure, differences
+from jaxpareto.train.evaluate import score, summarise
+from jaxpareto.train.log import write_json
+from jaxpareto.train.step import Hparams, Recipe, init
+from jaxpareto.types import Array, Conditioned, Params, Tasks
+
+SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a run's networks read and answer.
+
+    Attributes:
+      image: (height, width).
+      tasks: `m`.
+      classes: `c`.
+    """
+
+    image: tuple[int, int]
+    tasks: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Front:
+    """A trained family of networks: one for every preference.
+
+    Attributes:
+      folder: of the run.
+      config: of the run.
+      shape: of images and answers.
+      conditioned: the network.
+      phi: its parameters.
+      epoch: how many epochs they were trained for.
+    """
+
+    folder: Path
+    config: Config
+    shape: Shape
+    conditioned: Conditioned
+    phi: Params
+    epoch: int
+
+    @cached_property
+    def _params(self):
+        return jax.jit(self.conditioned.params)
+
+    @cached_property
+    def _apply(self):
+        return jax.jit(self.conditioned.apply)
+
+    def params(self, pref: Any) -> Params:
+        """Generate the target network's parameters for a preference.
+
+        Args:
+          pref: m non-negative numbers that sum to one.
+
+        Returns:
+          The pytree that the target network's `apply` takes.
+
+        Raises:
+          UsageError: `pref` is not on the simplex, or of the wrong length.
+        """
+        return self._params(self.phi, prefs.check_pref(pref, self.shape.tasks))
+
+    def __call__(self, pref: Any, images: Any) -> Array:
+        """Answer for a preference.
+
+        Args:
+          pref: m non-negative numbers that sum to one.
+          images: [b, h, w] as the data set gives them: 0 to 255, in integers or floats.
+            Floats that are all within [0, 1] are taken as already scaled.
+
+        Returns:
+          Logits [b, m, c].
+
+        Raises:
+          UsageError: a bad preference, or images of another shape than the run's.
+        """
+        images = np.asarray(images)
+        if images.ndim != 3 or images.shape[1:] != tuple(self.shape.image):
+            height, width = self.shape.image
+            raise UsageError(
+                f"expected images [b, {height}, {width}], found {images.shape}"
+            )
+        scaled = images.astype(np.float32)
+        if images.dtype.kind in "iu" or scaled.max(initial=0.0) > 1.0:
+            scaled = scaled / np.float32(255.0)
+        pref = prefs.check_pref(pref, self.shape.tasks)
+        return self._apply(self.phi, pref, scaled)
+
+    def prefs(self, k: int | None = None) -> np.ndarray:
+        """Return the preferences to evaluate: k on a grid, or the independents' own."""
+        if self.config.conditioner == "independent":
+            return independent_prefs(self.config.prefs_per_step, self.shape.tasks)
+        k = self.config.eval_prefs if k is None else k
+        return np.asarray(prefs.grid(k, self.shape.tasks))
+
+    def evaluate(
+        self,
+        k: int | None = None,
+        *,
+        split: str = "test",
+        tasks: Tasks | None = None,
+        data_dir: str | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate the front, in the words of `front.json`.
+
+        Args:
+          k: how many preferences; by default `config.eval_prefs`.
+          split: `"test"`, or `"validation"` to choose settings by.
+          tasks: the run's data, if at hand; else they are loaded.
+          data_dir: where to load them from.
+
+        Raises:
+          UsageError: unknown split, or too few preferences.
+          RunError: the data cannot be loaded.
+        """
+        check_name(split, SPLITS, "split")
+        tasks = tasks or load_data(self.config, data_dir)
+        asked = self.prefs(k)
+        began = time.perf_counter()
+        examples = jax.device_put(getattr(tasks, split))
+        scores = score(self.conditioned, self.phi, jnp.asarray(asked), examples)
+        scores = jax.tree.map(np.asarray, scores)
+        spent = time.perf_counter() - began
+        config = self.config
+        return {
+            "schema": 1,
+            "data": config.data,
+            "split": split,
+            **summarise(jnp.asarray(asked), scores),
+            "seconds_training": None,
+            "seconds_evaluation": round(spent, 3),
+            "examples": len(examples.images),
+            "network": config.network,
+            "conditioner": config.conditioner,
+            "rule": config.rule,
+            "seed": config.seed,
+            "epochs": self.epoch,
+            "parameters": self.counts(),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Count the parameters of the target network and of the whole family."""
+        pref = jnp.full(self.shape.tasks, 1.0 / self.shape.tasks)
+        target = jax.eval_shape(self.conditioned.params, self.phi, pref)
+        return {"target": tree.count(target), "conditioned": tree.count(self.phi)}
+
+
+def independent_prefs(k: int, m: int) -> np.ndarray:
+    """Choose the preferences of k independent networks, [k', m] with k' <= k.
+
+    For two tasks evenly inside the simplex, so that nine are 0.1, 0.2, ... 0.9 as in
+    the source report; for more tasks the evaluation grid.
+
+    >>> independent_prefs(9, 2)[0].tolist() == [np.float32(0.1), np.float32(0.9)]
+    True
+    """
+    if m > 2:
+        return np.asarray(prefs.grid(k, m))
+    first = np.arange(1, k + 1, dtype=np.float32) / np.float32(k + 1)
+    return np.stack([first, 1 - first], axis=1)
+
+
+def load_data(config: Config, data_dir: str | None = None) -> Tasks:
+    """Load and compose the data of a run."""
+    return datasets.load_tasks(
+        config.data,
+        data_dir=data_dir,
+        layout=config.layout,
+        train_pairs=config.train_pairs,
+        test_pairs=config.test_pairs,
+        validation=config.validation,
+        seed=config.data_seed,
+        tasks=config.tasks,
+    )
+
+
+def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
+    """Turn words into functions: network, conditioner, rule, sampler, optimiser.
+
+    Args:
+      config: of the run.
+      shape: of its images and answers.
+      steps: of the whole training, for the schedule.
+    """
+    m = shape.tasks
+    net = NETWORKS[config.network](shape.image, tasks=m, classes=shape.classes)
+    if config.conditioner == "independent":
+        own = independent_prefs(config.prefs_per_step, m)
+        network = conditioning.independent(net, own)
+        sampler = prefs.fixed(own)
+    else:
+        network = conditioning.chunked(
+            net,
+            m,
+            jax.random.key(config.seed),
+            chunking=config.chunking,
+            chunk_size=config.chunk_size,
+            width=config.width,
+            tables=config.tables or None,
+        )
+        sampler = prefs.SAMPLERS[config.sampler](m, config.alpha)
+    return Recipe(
+        conditioned=network,
+        rule=scalarize.as_rule(scalarize.SCALARISATIONS[config.rule]),
+        sampler=sampler,
+        optimizer=optimizers.optimizer(
+            config.optimizer,
+            config.schedule,
+            steps=steps,
+            warmup=config.warmup,
+            clip=config.clip or None,
+        ),
+        prefs_per_step=config.prefs_per_step,
+        split_batch=config.split_batch,
+    )
+
+
+def hparams(config: Config) -> Hparams:
+    """Pick the numbers of a configuration that are traced."""
+    return Hparams(config.learning_rate, config.weight_decay)
+
+
+def train_front(
+    config: Config,
+    folder: str | Path,
+    *,
+    data_dir: str | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    quiet: bool = False,
+) -> tuple[Front, dict[str, Any]]:
+    """Train a front, evaluate it on the test set, and keep all of it in a folder.
+
+    Args:
+      config: of the run.
+      folder: a new or empty folder; with `resume` also one that holds this very run.
+      data_dir: folder of the source images; else `JAXPARETO_DATA`.
+      resume: continue from the newest checkpoint.
+      tensorboard: also write `tensorboard/`.
+      quiet: show no progress.
+
+    Returns:
+      The front, and what `front.json` holds.
+
+    Raises:
+      UsageError: the folder holds something else, or a different configuration.
+      RunError: the data cannot be loaded, or the loss is not finite.
+    """
+    folder = Path(folder)
+    check_folder(folder, config, resume=resume)
+    tasks = load_data(config, data_dir)
+    height, width = tasks.train.images.shape[1:]
+    shape = Shape((height, width), tasks.train.labels.shape[1], tasks.classes)
+    batches = _batches(config, tasks)
+    recipe = make_recipe(config, shape, config.epochs * batches.steps)
+    _write_config(folder, config, shape, data_dir)
+
+    def validate(phi: Params) -> dict[str, Any]:
+        # Few preferences: enough to compare settings, a small part of an epoch's time.
+        grid = jnp.asarray(prefs.grid(max(5, shape.tasks), shape.tasks))
+        found = summarise(grid, score(recipe.conditioned, phi, grid, tasks.validation))
+        accuracy = np.mean(found["accuracies"], axis=1)
+        return {
+            "hypervolume": found["hypervolume"],
+            "best_accuracy": float(accuracy.max()),
+        }
+
+    fitted = loop.fit(
+        recipe,
+        batches,
+        jax.random.key(config.seed),
+        hparams(config),
+        folder,
+        epochs=config.epochs,
+        checkpoint_every=config.checkpoint_every,
+        validate=validate,
+        tensorboard=tensorboard,
+        quiet=quiet,
+    )
+    front = Front(
+        folder, config, shape, recipe.conditioned, fitted.state.phi, config.epochs
+    )
+    found = front.evaluate(tasks=tasks)
+    found["seconds_training"] = round(fitted.seconds, 3)
+    write_json(folder / "front.json", found)
+    return front, found
+
+
+def load(path: str | Path) -> Front:
+    """Load a finished or interrupted run.
+
+    Args:
+      path: the run's folder.
+
+    Raises:
+      UsageError: the folder holds no run.
+      RunError: the run has no checkpoint yet, or a file of it is damaged.
+    """
+    folder = Path(path)
+    config, shape = read_config(folder)
+    recipe = make_recipe(config, shape, steps=1)
+    like = jax.eval_shape(
+        partial(init, recipe), jax.random.key(config.seed), hparams(config)
+    )
+    checkpoints = Checkpoints(folder / "checkpoints", create=False)
+    try:
+        found = checkpoints.restore(like)
+    finally:
+        checkpoints.close()
+    if found is None:
+        raise RunError(
+            f"{folder} has no checkpoint yet; continue it with: jaxpareto front "
+            f"--resume --out {folder}"
+        )
+    epoch, state = found
+    return Front(folder, config, shape, recipe.conditioned, state.phi, epoch)
+
+
+def read_config(folder: Path) -> tuple[Config, Shape]:
+    """Read what `config.json` says of a run."""
+    content = _read_config_file(folder)
+    try:
+        shape = content["shape"]
+        return (
+            configure(**content["config"]),
+            Shape(tuple(shape["image"]), shape["tasks"], shape["classes"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder / 'config.json'} is damaged ({error!r} is missing or wrong)"
+        ) from error
+
+
+def recorded_data_dir(folder: Path) -> str | None:
+    """Return the `--data-dir` that a run was trained with."""
+    return _read_config_file(folder).get("data_dir")
+
+
+def check_folder(folder: Path, config: Config, *, resume: bool) -> None:
+    """Refuse an output folder that must not be written to.
+
+    Raises:
+      UsageError: it holds another run, or something that is no run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
+    if (folder / "config.json").exists():
+        if not resume:
+            raise UsageError(
+                f"{folder} holds another run; name a new folder with --out, or "
+                "continue that run with --resume"
+            )
+        found = list(differences(read_config(folder)[0], config))
+        if found:
+            raise UsageError(
+                f"--resume: {folder} holds a different configuration "
+                f"({'; '.join(found)}); leave those options out, or name a new --out"
+            )
+    elif folder.exists() and any(
+        not entry.name.endswith(".tmp") for entry in folder.iterdir()
+    ):
+        raise UsageError(
+            f"{folder} is not empty and holds no run; name a new folder with --out"
+        )
+
+
+def _read_config_file(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no run (there is no {path})")
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def _write_config(
+    folder: Path, config: Config, shape: Shape, data_dir: str | None
+) -> None:
+    """Write `config.json` once; a resumed run leaves it as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "config.json").exists():
+        return
+    packages = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+    write_json(
+        folder / "config.json",
+        {
+            "config": dataclasses.asdict(config),
+            "shape": dataclasses.asdict(shape),
+            "data_dir": data_dir,
+            "command": sys.argv,
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in packages},
+            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        },
+    )
+
+
+def _batches(config: Config, tasks: Tasks) -> datasets.Batches:
+    stored = datasets.stored(tasks.train, config.batch_size)
+    if not config.fresh_pairs:
+        return stored
+    return datasets.fresh(
+        tasks.sources,
+        batch_size=config.batch_size,
+        steps=stored.steps,
+        layout=config.layout,
+        tasks=config.tasks,
+    )

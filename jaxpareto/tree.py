@@ -1,0 +1,118 @@
+"""Pytrees as flat vectors, from a description of their shapes alone.
+
+A target network and a hypernetwork are strangers that meet through a `Spec`: what the
+network's parameter pytree looks like, and how large each leaf is when the network is
+initialised directly. It is read off `net.init`, never written by hand.
+
+>>> import jax
+>>> spec = spec_of(lambda key: {"w": jax.random.normal(key, (2, 3))}, jax.random.key(0))
+>>> spec.size, spec.shapes
+(6, ((2, 3),))
+>>> unravel(spec, ravel(spec, {"w": jax.numpy.ones((2, 3))}))["w"].shape
+(2, 3)
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto.errors import UsageError
+from jaxpareto.types import Array, Key, Params
+
+
+class Spec(NamedTuple):
+    """What a parameter pytree looks like: enough to build one from a flat vector.
+
+    Attributes:
+      treedef: the structure, as `jax.tree.structure` gives it.
+      paths: the name of each leaf, as `"conv0/kernel"`.
+      shapes: the shape of each leaf.
+      scales: the root mean square of each leaf under direct initialisation.
+    """
+
+    treedef: Any
+    paths: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    scales: tuple[float, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of scalars in each leaf."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def size(self) -> int:
+        """`n`, the number of scalars in the pytree."""
+        return sum(self.sizes)
+
+
+def spec_of(init: Callable[[Key], Params], key: Key, *, draws: int = 16) -> Spec:
+    """Describe the pytree that `init` makes.
+
+    The scale of a leaf is measured, not derived from a fan-in, so that it is right for
+    any network and any initialiser: `scale = sqrt(mean(leaf^2))` over a few draws.
+
+    Args:
+      init: `init(key) -> params`, a pytree of floating-point arrays.
+      key: the key is consumed.
+      draws: how many initialisations the scales are averaged over.
+
+    Raises:
+      UsageError: the pytree is empty or has a leaf that is not floating-point.
+    """
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(jax.eval_shape(init, key))
+    if not leaves:
+        raise UsageError("the network has no parameters; a hypernetwork has no work")
+    for path, leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UsageError(
+                f"parameter {name} has type {leaf.dtype}; floats are needed"
+            )
+
+    def mean_squares(key: Key) -> list[Array]:
+        return [jnp.mean(jnp.square(leaf)) for leaf in jax.tree.leaves(init(key))]
+
+    # One draw after another: a large network is never held `draws` times in memory.
+    squares = jax.lax.map(mean_squares, jax.random.split(key, draws))
+    return Spec(
+        treedef=treedef,
+        paths=tuple(
+            jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves
+        ),
+        shapes=tuple(tuple(leaf.shape) for _, leaf in leaves),
+        scales=tuple(float(np.sqrt(np.mean(square))) for square in squares),
+    )
+
+
+def ravel(spec: Spec, params: Params) -> Array:
+    """Concatenate the leaves of `params` into one vector [n]; undone by `unravel`."""
+    leaves = spec.treedef.flatten_up_to(params)
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
+
+
+def unravel(spec: Spec, flat: Array) -> Params:
+    """Cut a vector [n] into the pytree that `spec` describes.
+
+    Raises:
+      UsageError: `flat` is not a vector of length `spec.size`.
+    """
+    if flat.shape != (spec.size,):
+        raise UsageError(
+            f"expected a vector of {spec.size} parameters, found {flat.shape}"
+        )
+    starts = np.cumsum((0, *spec.sizes[:-1]))
+    leaves = [
+        flat[start : start + size].reshape(shape)
+        for start, size, shape in zip(starts, spec.sizes, spec.shapes, strict=True)
+    ]
+    return jax.tree.unflatten(spec.treedef, leaves)
+
+
+def count(params: Params) -> int:
+    """Number of scalars in a pytree of arrays or of shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -1,0 +1,111 @@
+"""Vocabulary and contracts: open this page first.
+
+Axis letters, used in every docstring and in shape-suffixed names:
+
+| letter | axis |
+| --- | --- |
+| `m` | objectives (tasks) |
+| `k` | preferences handled at once |
+| `n` | parameters of the target network |
+| `p` | parameters of the conditioned network (usually of a hypernetwork) |
+| `b` | batch of examples |
+| `c` | classes |
+| `d` | features; width of the inner vector of a hypernetwork |
+| `l` | weight decays |
+| `s` | seeds |
+
+Words:
+
+- `pref` [m]: a point of the simplex; a larger entry means "care more about this one".
+- `ray` [m]: a direction in the space of losses. Never the same thing as `pref`.
+- `params`: the pytree of a target network.
+- `phi`: the pytree of a conditioned network, which serves all preferences.
+- `key`: a JAX random key; a function that takes one consumes it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+"""A pytree of arrays: the parameters of a target network, or of a conditioned one."""
+
+
+class Net(NamedTuple):
+    """A target network: two pure functions of a parameter pytree.
+
+    Attributes:
+      init: `init(key) -> params`; the key is consumed.
+      apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float,
+        logits [b, m, c]. A key turns dropout on.
+    """
+
+    init: Callable[[Key], Params]
+    apply: Callable[..., Array]
+
+
+class Conditioned(NamedTuple):
+    """A network conditioned on a preference: one `phi` for every trade-off.
+
+    The work is cut in two, so that whatever depends on the preference alone is done
+    once for a whole batch or test set.
+
+    Attributes:
+      init: `init(key) -> phi`; the key is consumed.
+      params: `params(phi, pref) -> params`, pref [m]: the target network for `pref`.
+      forward: `forward(params, images, *, key=None) -> logits`, [b, h, w] -> [b, m, c].
+    """
+
+    init: Callable[[Key], Params]
+    params: Callable[[Params, Array], Params]
+    forward: Callable[..., Array]
+
+    def apply(self, phi: Params, pref: Array, images: Array, *, key: Key | None = None):
+        """Answer for one preference: `forward(params(phi, pref), images)`."""
+        return self.forward(self.params(phi, pref), images, key=key)
+
+
+class Rule(Protocol):
+    """A weighting rule: how much each task's gradient counts at this preference."""
+
+    def __call__(self, losses: Array, gram: Array | None, pref: Array) -> Array:
+        """Return the weights [m] for losses [m], Gramian [m, m] (or None), pref [m]."""
+        ...
+
+
+Sampler = Callable[[Key, int], Array]
+"""`sampler(key, k) -> prefs` [k, m]; the key is consumed."""
+
+
+class Split(NamedTuple):
+    """Examples of one split.
+
+    Attributes:
+      images: [n, h, w] uint8.
+      labels: [n, m] int32, one label per task.
+    """
+
+    images: Array
+    labels: Array
+
+
+class Tasks(NamedTuple):
+    """A multi-task classification data set.
+
+    Attributes:
+      train: examples to learn from.
+      validation: examples to choose by; no source image in common with the others.
+      test: examples to report on, never to choose by.
+      classes: `c`, the number of classes of each task.
+      sources: per task the training images and labels that `train` was composed from
+        (to compose fresh pairs on the device), or None.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: int
+    sources: Any = None

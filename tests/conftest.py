@@ -1,0 +1,51 @@
+"""Settings of every test, and the fixtures that more than one file needs.
+
+JAX's settings are environment variables, set before anything imports it, so that the
+processes that tests start (the command line, the examples) have the same ones.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def _cache_dir() -> Path:
+    """Return the user's cache folder, or a temporary one where that is read-only."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        path = home / "jaxpareto" / "jax"
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="jaxpareto-jax-"))
+
+
+# The numbers in the tests are a CPU's; JAX_PLATFORMS=cuda runs the same tests on a GPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time of these tests is compilation. The workers of a run, and later runs,
+# find here what was compiled before, however quick (0 seconds) or small (-1) it was.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache_dir()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# There may be no screen, and a window would wait for somebody to close it.
+os.environ["MPLBACKEND"] = "Agg"
+
+import jax  # noqa: E402  (after the settings that it reads)
+
+# [k] + [k, m] is a mistake in this library more often than it is meant: broadcasting
+# over a missing axis is an error here, and the code writes the axis out.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """Return the folder that holds `mnist/`, fit for `--data-dir`; or skip the test."""
+    folder = os.environ.get("JAXPARETO_DATA")
+    if not folder:
+        pytest.skip("needs real MNIST: set JAXPARETO_DATA to a folder that has mnist/")
+    if not (Path(folder) / "mnist").is_dir():
+        pytest.skip(f"needs real MNIST: JAXPARETO_DATA is {folder}, without mnist/")
+    return Path(folder)

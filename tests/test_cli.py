@@ -1,0 +1,201 @@
+"""The command: its words, its exit statuses, and a run killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxpareto import cli
+from jaxpareto.train import load
+
+SMALL = ["--train-pairs", "400", "--test-pairs", "100", "--batch-size", "40"]
+
+
+def call(*words):
+    return cli.main([str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    assert call("front", *SMALL, "--epochs", 2, "--out", folder, "--quiet") == 0
+    return folder
+
+
+def test_front_leaves_a_run_and_a_picture(run):
+    names = {path.name for path in run.iterdir()}
+    assert {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "front.json",
+        "front.png",
+    } <= names
+    assert (run / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_eval_prints_a_table_and_keeps_the_training_time(run, capsys):
+    before = json.loads((run / "front.json").read_text())
+    assert call("eval", run, "--prefs", 5) == 0
+    out = capsys.readouterr().out
+    assert "hypervolume" in out and "front.png" in out and out.count("%") == 10
+    found = json.loads((run / "front.json").read_text())
+    assert len(found["preferences"]) == 5
+    assert found["seconds_training"] == pytest.approx(
+        before["seconds_training"], abs=0.01
+    )
+    assert call("eval", run, "--split", "validation") == 0
+    assert json.loads((run / "front.json").read_text()) == found
+    assert (run / "front-validation.json").exists()
+
+
+def test_export_writes_the_generated_network(run, tmp_path, capsys):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="extra `export`")
+    path = tmp_path / "new" / "net.safetensors"
+    words = ("export", run, "--pref", "0.3,0.7", "--out", path)
+    assert call(*words) == 0
+    assert "5,300 parameters in 6 tensors" in capsys.readouterr().out
+    saved = safetensors.load_file(path)
+    params = load(run).params([0.3, 0.7])
+    np.testing.assert_array_equal(saved["hidden0/kernel"], params["hidden0"]["kernel"])
+    assert len(saved) == len(jax.tree.leaves(params))
+    assert call(*words) == 2
+    assert "exists" in capsys.readouterr().err
+    assert call(*words, "--force") == 0
+
+
+BAD = [
+    (["front", "--rule", "liner"], 2, "unknown rule 'liner'; did you mean linear?"),
+    (["front", "--network", "lenett"], 2, "did you mean lenet"),
+    (["front", "--data", "mnist"], 2, "did you mean multi-mnist"),
+    (["front", "--epochs", "x"], 2, "invalid int value: 'x'"),
+    (["front", "--epochs", "0"], 2, "--epochs must be at least 1"),
+    (["front", "--rul", "linear"], 2, "unknown word '--rul'; did you mean --rule"),
+    (
+        ["front", "--prefs-per-step", "7"],
+        2,
+        "7 preferences cannot share a batch of 256",
+    ),
+    (
+        ["front", "--batch-size", "999999", "--prefs-per-step", "1"],
+        2,
+        "batch size 999999",
+    ),
+    (["front", "--resume"], 2, "--resume needs --out"),
+    (["fron"], 2, "invalid choice: 'fron'"),
+    ([], 2, "required: COMMAND"),
+    (["eval", "{tmp}/none"], 2, "holds no run"),
+    (["eval", "{run}", "--prefs", "0"], 2, "0"),
+    (["eval", "{run}", "--split", "train"], 2, "unknown split 'train'"),
+    (
+        ["export", "{run}", "--pref", "0.3,0.8", "--out", "{tmp}/a.safetensors"],
+        2,
+        "1.1",
+    ),
+    (["export", "{run}", "--pref", "1", "--out", "{tmp}/a.safetensors"], 2, "0.5,0.5"),
+    (["export", "{run}", "--pref", "a,b", "--out", "{tmp}/a.safetensors"], 2, "'a,b'"),
+    (
+        ["export", "{run}", "--pref", "0.5,0.5", "--out", "{tmp}/a.onnx"],
+        2,
+        ".safetensors",
+    ),
+    (["front", "--out", "{run}"], 2, "holds another run"),
+    (["front", "--out", "{run}", "--resume", "--seed", "4"], 2, "--seed was 0, now 4"),
+    (["front", "--data", "multi-mnist", "--data-dir", "{tmp}"], 1, "train-images-idx3"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "message"), BAD)
+def test_bad_words_give_one_clear_line(
+    run, tmp_path, monkeypatch, capsys, words, status, message
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
+    words = [word.format(tmp=tmp_path, run=run) for word in words]
+    assert call(*words) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1 and message in captured.err
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ValueError, match="unknown rule"):
+        call("front", "--rule", "liner", "--debug")
+
+
+def test_a_missing_extra_is_named(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "safetensors.flax", None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    words = ("export", run, "--pref", "0.5,0.5", "--out", tmp_path / "a.safetensors")
+    assert call(*words) == 1
+    assert "pip install 'jaxpareto[export]'" in capsys.readouterr().err
+
+
+def test_tensorboard_scalars_are_written(tmp_path):
+    pytest.importorskip("tensorboardX", reason="extra `tensorboard`")
+    folder = tmp_path / "run"
+    words = (
+        "front",
+        *SMALL,
+        "--epochs",
+        1,
+        "--out",
+        folder,
+        "--quiet",
+        "--tensorboard",
+    )
+    assert call(*words) == 0
+    events = list((folder / "tensorboard").iterdir())
+    assert len(events) == 1 and events[0].stat().st_size > 100
+
+
+def test_killed_and_resumed_ends_in_the_same_bits(tmp_path):
+    """`kill -9` at three moments: before, between and after checkpoints."""
+    words = ["front", *SMALL, "--epochs", "12", "--checkpoint-every", "2"]
+
+    def start(folder, *more):
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "jaxpareto.cli",
+                *words,
+                "--out",
+                str(folder),
+                *more,
+            ],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert start(whole).wait() == 0
+
+    def epochs(folder: Path) -> int:
+        path = folder / "metrics.jsonl"
+        return path.read_text().count("\n") if path.exists() else -1
+
+    for moment in (-1, 3, 8):
+        process = start(cut, "--resume")
+        while epochs(cut) <= moment and process.poll() is None:
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it must not end before it is killed"
+    assert start(cut, "--resume").wait() == 0
+    one, two = load(whole), load(cut)
+    assert one.epoch == two.epoch == 12
+    jax.tree.map(np.testing.assert_array_equal, one.phi, two.phi)
+    results = [json.loads((f / "front.json").read_text()) for f in (whole, cut)]
+    assert results[0]["losses"] == results[1]["losses"]
+    lines = [(f / "metrics.jsonl").read_text().splitlines() for f in (whole, cut)]
+    objectives = [[json.loads(line)["objective"] for line in each] for each in lines]
+    assert objectives[0] == objectives[1]

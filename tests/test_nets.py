@@ -1,0 +1,168 @@
+"""Target networks: shapes, counts, and the convolution that must not be grouped."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxpareto import tree
+from jaxpareto.errors import UsageError
+from jaxpareto.nets import NETWORKS, conv2d, lenet, max_pool, mlp, multitask_cnn
+from jaxpareto.nets.convolution import block_width
+from jaxpareto.nets.layers import dropout
+
+KEY = jax.random.key(0)
+
+# (images, kernel): the LeNet's two, the CNN's, odd and prime sizes, a kernel as large
+# as the image, one row, one column.
+SHAPES = [
+    ((3, 36, 36, 1), (9, 9, 1, 10)),
+    ((3, 14, 14, 10), (5, 5, 10, 20)),
+    ((2, 17, 17, 5), (3, 3, 5, 7)),
+    ((2, 9, 4, 2), (3, 4, 2, 4)),
+    ((2, 5, 9, 3), (5, 1, 3, 70)),
+    ((1, 1, 13, 1), (1, 5, 1, 2)),
+]
+
+
+@pytest.mark.parametrize("pool", [1, 2, 3])
+@pytest.mark.parametrize(("images", "kernel"), SHAPES)
+def test_banded_convolution_equals_the_native_one(images, kernel, pool):
+    if min(images[1] - kernel[0], images[2] - kernel[1]) + 1 < pool:
+        pytest.skip("nothing to pool")
+    x = jax.random.normal(jax.random.key(1), images)
+    w = jax.random.normal(jax.random.key(2), kernel)
+    weights = jax.random.normal(jax.random.key(3), conv2d(x, w, pool=pool).shape)
+
+    def value_and_gradients(form):
+        def f(x, w):
+            out = conv2d(x, w, pool=pool, form=form)
+            return jnp.sum(weights * out), out
+
+        (_, out), gradients = jax.value_and_grad(f, (0, 1), has_aux=True)(x, w)
+        return out, *gradients
+
+    for banded, native in zip(
+        value_and_gradients("banded"), value_and_gradients("native"), strict=True
+    ):
+        scale = float(jnp.max(jnp.abs(native)))
+        np.testing.assert_allclose(banded, native, rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", ["lenet", "cnn-16-32-64"])
+def test_mapping_over_kernels_makes_no_grouped_convolution(name):
+    """The compiled gradient of k networks has no convolution, and costs k times one."""
+    net = NETWORKS[name]((36, 36))
+    images = jnp.ones((8, 36, 36))
+
+    def cost_and_program(k):
+        params = jax.vmap(net.init)(jax.random.split(KEY, k))
+
+        def loss(params):
+            out = jax.vmap(net.apply, (0, None))(params, images)
+            return jnp.sum(jnp.square(out))
+
+        compiled = jax.jit(jax.grad(loss)).lower(params).compile()
+        return compiled.cost_analysis()["flops"], compiled.as_text()
+
+    one, _ = cost_and_program(1)
+    four, program = cost_and_program(4)
+    # XLA's own word for a convolution with groups, whatever it was lowered to.
+    assert not re.search(r"= \S+ convolution\(", program)
+    assert "feature_group_count" not in program
+    assert four <= 4.2 * one
+
+
+@pytest.mark.parametrize("filters", [1, 10, 20, 64, 96])
+@pytest.mark.parametrize("out_width", [1, 5, 10, 13, 28, 34])
+@pytest.mark.parametrize("kernel_width", [1, 3, 9])
+def test_block_width_wastes_less_than_one_block(out_width, filters, kernel_width):
+    block = block_width(out_width, filters, kernel_width)
+    assert 1 <= block <= out_width
+    assert -(-out_width // block) * block - out_width < block
+
+
+def test_max_pool_equals_reduce_window():
+    x = jax.random.normal(KEY, (2, 7, 6, 3))
+    expected = nn.max_pool(x, (2, 2), (2, 2))
+    np.testing.assert_array_equal(max_pool(x), expected)
+
+
+@pytest.mark.parametrize("shared_relu", [True, False])
+def test_lenet_equals_the_same_network_in_flax(shared_relu):
+    """Pooling before bias and ReLU changes nothing: compare with the usual order."""
+    net = lenet(shared_relu=shared_relu)
+    params = jax.tree.map(lambda p: p + 0.03, net.init(KEY))  # biases that matter
+    images = jax.random.uniform(jax.random.key(1), (4, 36, 36))
+
+    x = images[..., None]
+    for name, features in (("conv0", 10), ("conv1", 20)):
+        size = params[name]["kernel"].shape[:2]
+        layer = nn.Conv(features, size, padding="VALID")
+        x = nn.relu(layer.apply({"params": params[name]}, x))
+        x = nn.max_pool(x, (2, 2), (2, 2))
+    x = nn.Dense(50).apply({"params": params["hidden"]}, x.reshape(4, -1))
+    x = nn.relu(x) if shared_relu else x
+    expected = jnp.stack(
+        [nn.Dense(10).apply({"params": params[f"task{i}"]}, x) for i in range(2)], 1
+    )
+    np.testing.assert_allclose(
+        net.apply(params, images), expected, rtol=1e-5, atol=1e-3
+    )
+
+
+def test_lenet_has_the_published_number_of_parameters():
+    assert tree.count(jax.eval_shape(lenet().init, KEY)) == 31_910
+
+
+def test_cnn_parameters_by_hand():
+    params = jax.eval_shape(multitask_cnn(filters=(32, 64, 96)).init, KEY)
+    convolutions = (9 * 32 + 32) + (9 * 32 * 64 + 64) + (9 * 64 * 96 + 96)
+    dense = 5 * 5 * 96 * 128 + 128 + 2 * (128 * 10 + 10)
+    assert tree.count(params) == convolutions + dense
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("tasks", [2, 3])
+def test_every_network_answers_per_task(name, tasks):
+    net = NETWORKS[name]((36, 36), tasks=tasks, classes=7)
+    params = net.init(KEY)
+    images = jax.random.uniform(KEY, (5, 36, 36))
+    out = net.apply(params, images)
+    assert out.shape == (5, tasks, 7)
+    np.testing.assert_allclose(jax.jit(net.apply)(params, images), out, atol=1e-5)
+    # Each task has a head of its own: changing one changes no other answer.
+    params["task1"] = jax.tree.map(lambda p: p + 1.0, params["task1"])
+    changed = jnp.any(net.apply(params, images) != out, axis=(0, 2))
+    assert changed.tolist() == [False, True, False][:tasks]
+
+
+def test_dropout_keeps_the_mean_and_needs_a_key():
+    x = jnp.ones((400, 100))
+    kept = dropout(KEY, x, 0.3)
+    assert float(jnp.mean(kept == 0)) == pytest.approx(0.3, abs=0.01)
+    assert float(jnp.mean(kept)) == pytest.approx(1.0, abs=0.01)
+    np.testing.assert_array_equal(dropout(None, x, 0.3), x)
+    net = multitask_cnn(filters=(16, 16, 32))
+    params, images = net.init(KEY), jnp.ones((2, 36, 36))
+    assert jnp.any(net.apply(params, images, key=KEY) != net.apply(params, images))
+
+
+def test_errors():
+    with pytest.raises(UsageError, match="12 x 12 are too small for the LeNet"):
+        lenet((12, 12))
+    with pytest.raises(UsageError, match="too small for the CNN"):
+        multitask_cnn((12, 12))
+    with pytest.raises(UsageError, match="three filter counts"):
+        multitask_cnn(filters=(1, 2))
+    with pytest.raises(UsageError, match="at least 2 tasks"):
+        mlp((4, 4), tasks=1).init(KEY)
+    with pytest.raises(UsageError, match="does not fit images"):
+        conv2d(jnp.ones((1, 2, 2, 1)), jnp.ones((3, 3, 1, 1)))
+    with pytest.raises(UsageError, match="expected images"):
+        conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 1, 1)))
+    with pytest.raises(UsageError, match="unknown form of convolution"):
+        conv2d(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), form="winograd")

@@ -1,0 +1,344 @@
+"""The step, the loop and the evaluation, on problems small enough to check by hand."""
+
+import dataclasses
+import json
+from functools import partial
+from itertools import pairwise
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxpareto import conditioned, data, prefs, scalarize
+from jaxpareto.errors import RunError, UsageError
+from jaxpareto.nets import mlp
+from jaxpareto.train import (
+    Hparams,
+    Recipe,
+    configure,
+    init,
+    log,
+    loop,
+    optimizers,
+    score,
+    step,
+    summarise,
+    train,
+)
+from jaxpareto.train.config import differences
+from jaxpareto.train.step import pixels, run_steps
+from jaxpareto.types import Split
+
+KEY = jax.random.key(0)
+NET = mlp((6, 6), classes=4, widths=(8,))
+HPARAMS = Hparams(learning_rate=1e-2)
+
+
+def examples(n, seed=1):
+    """Return random images whose labels can be learned: the brightest quarters."""
+    images = jax.random.randint(jax.random.key(seed), (n, 6, 6), 0, 256)
+    quarters = images.reshape(n, 2, 3, 2, 3).sum((2, 4)).reshape(n, 4)
+    labels = jnp.stack([quarters.argmax(1), quarters.argmin(1)], axis=1)
+    return Split(images.astype(jnp.uint8), labels.astype(jnp.int32))
+
+
+def recipe(optimizer="adam", sampler=None, **settings):
+    return Recipe(
+        conditioned=conditioned.chunked(NET, 2, KEY, chunk_size=50, width=4),
+        rule=scalarize.as_rule(scalarize.linear),
+        sampler=sampler or prefs.SAMPLERS["dirichlet"](2, 1.0),
+        optimizer=optimizers.optimizer(optimizer, "constant", steps=100),
+        **settings,
+    )
+
+
+def test_a_step_follows_the_gradient_of_the_weighted_losses():
+    """One SGD step against the same gradient written out with Optax's loss."""
+    wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
+    mine = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2)
+    state, batch = init(mine, KEY, HPARAMS), examples(12)
+    after, info = step(mine, state, batch, HPARAMS)
+
+    def objective(phi):
+        total = 0.0
+        for wish in wishes:
+            logits = mine.conditioned.apply(phi, wish, batch.images / 255.0)
+            for i in range(2):
+                losses = optax.softmax_cross_entropy_with_integer_labels(
+                    logits[:, i], batch.labels[:, i]
+                )
+                total += wish[i] * losses.mean() / len(wishes)
+        return total
+
+    value, gradient = jax.value_and_grad(objective)(state.phi)
+    expected = jax.tree.map(lambda p, g: p - 1e-2 * g, state.phi, gradient)
+    chex.assert_trees_all_close(after.phi, expected, atol=1e-6)
+    np.testing.assert_allclose(info.objective, value, rtol=1e-5)
+    np.testing.assert_allclose(info.grad_norm, optax.tree.norm(gradient), rtol=1e-4)
+
+
+def test_a_split_batch_is_the_mean_over_its_parts():
+    wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
+    batch = examples(12)
+    split = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2, split_batch=True)
+    state = init(split, KEY, HPARAMS)
+    found, _ = step(split, state, batch, HPARAMS)
+    halves = []
+    for i, wish in enumerate(wishes):
+        alone = recipe("sgd", prefs.fixed(wish[None]))
+        half = jax.tree.map(lambda x, i=i: x[6 * i : 6 * (i + 1)], batch)
+        halves.append(step(alone, state, half, HPARAMS)[0].phi)
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
+    chex.assert_trees_all_close(found.phi, mean, atol=1e-6)
+
+
+def test_preferences_and_dropout_differ_from_step_to_step():
+    seen = []
+
+    def spy(key, k):
+        seen.append(jax.random.key_data(key).tolist())
+        return prefs.dirichlet(key, k, 2)
+
+    mine = recipe(sampler=spy)
+    state = init(mine, KEY, HPARAMS)
+    for _ in range(3):
+        state, _ = step(mine, state, examples(4), HPARAMS)
+    assert len({tuple(key) for key in seen}) == 3
+    assert int(state.step) == 3
+
+
+@pytest.mark.parametrize("split_batch", [True, False])
+def test_an_epoch_in_pieces_is_an_epoch_bit_for_bit(split_batch):
+    mine = recipe(prefs_per_step=4, split_batch=split_batch)
+    batches = data.stored(examples(40), 8)
+    run = jax.jit(partial(run_steps, mine, batches), static_argnames="count")
+    start = init(mine, KEY, HPARAMS)
+    whole, history = run(start, batches.data, HPARAMS, 3, 0, count=5)
+    first, _ = run(start, batches.data, HPARAMS, 3, 0, count=2)
+    last, tail = run(first, batches.data, HPARAMS, 3, 2, count=3)
+    chex.assert_trees_all_equal(whole, last)
+    np.testing.assert_array_equal(history.objective[2:], tail.objective)
+
+
+def test_training_lowers_the_loss_and_maps_over_seeds_and_hyperparameters():
+    batches = data.stored(examples(64), 16)
+    run = jax.jit(
+        jax.vmap(
+            jax.vmap(
+                partial(train, recipe(prefs_per_step=2), batches, 10), (0, None, None)
+            ),
+            (None, 0, None),
+        )
+    )
+    keys = jax.random.split(KEY, 3)
+    rates = Hparams(jnp.array([1e-2, 1e-5]), jnp.array([0.0, 0.1]))
+    state, history = run(keys, rates, batches.data)
+    assert history.objective.shape == (2, 3, 10, 4)
+    means = history.objective.mean(axis=-1)
+    assert np.all(means[0, :, -1] < 0.8 * means[0, :, 0])
+    assert np.all(means[0, :, -1] < means[1, :, -1])
+    one, _ = train(
+        recipe(prefs_per_step=2), batches, 10, keys[1], Hparams(1e-2), batches.data
+    )
+    mapped = jax.tree.map(lambda x: x[0, 1], state.phi)
+    chex.assert_trees_all_close(mapped, one.phi, atol=1e-3)
+
+
+def test_the_loop_takes_the_steps_of_the_pure_function(tmp_path):
+    batches = data.stored(examples(64), 16)
+    mine = recipe(prefs_per_step=2)
+    fitted = loop.fit(mine, batches, KEY, HPARAMS, tmp_path, epochs=3, quiet=True)
+    pure, history = jax.jit(partial(train, mine, batches, 3))(
+        KEY, HPARAMS, batches.data
+    )
+    chex.assert_trees_all_close(fitted.state.phi, pure.phi, atol=1e-6)
+    lines = log.read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [4, 8, 12]
+    np.testing.assert_allclose(
+        [line["objective"] for line in lines], history.objective.mean(1), rtol=1e-5
+    )
+
+
+def test_the_loop_compiles_once_for_all_epochs(tmp_path):
+    traced = []
+
+    def spy(key, k):
+        traced.append(1)
+        return prefs.dirichlet(key, k, 2)
+
+    batches = data.stored(examples(64), 16)
+    loop.fit(recipe(sampler=spy), batches, KEY, HPARAMS, tmp_path, epochs=4, quiet=True)
+    assert len(traced) == 1
+
+
+def test_a_resumed_loop_ends_in_the_same_bits(tmp_path):
+    batches = data.stored(examples(64), 16)
+    mine = recipe(prefs_per_step=2)
+
+    def run(folder, epochs):
+        folder.mkdir(exist_ok=True)
+        return loop.fit(mine, batches, KEY, HPARAMS, folder, epochs=epochs, quiet=True)
+
+    whole = run(tmp_path / "whole", 4)
+    run(tmp_path / "cut", 2)
+    with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "step": 9, "seconds": 1.0}\n{"epoch": 3, "st')
+    resumed = run(tmp_path / "cut", 4)
+    chex.assert_trees_all_equal(
+        (whole.state.phi, whole.state.opt_state, whole.state.step),
+        (resumed.state.phi, resumed.state.opt_state, resumed.state.step),
+    )
+    lines = log.read_metrics(tmp_path / "cut" / "metrics.jsonl")
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    """The rule turns to NaN from step 10 on, the second step of the third epoch."""
+    mine = recipe()
+    bad = mine._replace(
+        optimizer=lambda h: optax.sgd(lambda t: jnp.where(t < 9, 0.1, jnp.inf))
+    )
+    batches = data.stored(examples(64), 16)
+    with pytest.raises(
+        RunError, match=r"not finite at steps 11 to 12;.*kept \(epoch 2\)"
+    ):
+        loop.fit(bad, batches, KEY, HPARAMS, tmp_path, epochs=4, quiet=True)
+    assert [line["epoch"] for line in log.read_metrics(tmp_path / "metrics.jsonl")] == [
+        1,
+        2,
+    ]
+    kept = loop.fit(bad, batches, KEY, HPARAMS, tmp_path, epochs=2, quiet=True)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(kept.state.phi))
+
+
+def test_parameters_that_overflow_at_the_last_step_are_not_saved(tmp_path):
+    bad = recipe()._replace(
+        optimizer=lambda h: optax.sgd(lambda t: jnp.where(t < 7, 0.1, jnp.inf))
+    )
+    batches = data.stored(examples(64), 16)
+    with pytest.raises(RunError, match=r"not finite after step 8;.*kept \(epoch 1\)"):
+        loop.fit(bad, batches, KEY, HPARAMS, tmp_path, epochs=4, quiet=True)
+
+
+@pytest.mark.parametrize("steps", [1, 39, 60, 95, 100, 421, 422, 1000])
+def test_pieces_cover_an_epoch_with_at_most_two_lengths(steps):
+    cut = loop.pieces(steps)
+    assert cut[0][0] == 0 and sum(count for _, count in cut) == steps
+    assert all(a + n == b for (a, n), (b, _) in pairwise(cut))
+    assert len({count for _, count in cut}) <= 2
+
+
+@pytest.mark.parametrize("n", [1, 499, 500, 501, 1203])
+def test_score_equals_a_plain_loop(n):
+    made = recipe().conditioned
+    phi, split = made.init(KEY), examples(n)
+    wishes = np.array([[0.0, 1.0], [0.3, 0.7], [1.0, 0.0]], np.float32)
+    found = score(made, phi, jnp.asarray(wishes), split)
+    for j, wish in enumerate(wishes):
+        logits = np.asarray(made.apply(phi, wish, split.images / 255.0), np.float64)
+        logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        labels = np.asarray(split.labels)
+        mine = -np.take_along_axis(logp, labels[..., None], -1)[..., 0].mean(0)
+        np.testing.assert_allclose(found.losses[j], mine, rtol=1e-5)
+        hits = (logits.argmax(-1) == labels).mean(0)
+        np.testing.assert_allclose(found.accuracies[j], hits, atol=1e-6)
+
+
+def test_summary_of_a_front_known_by_hand():
+    wishes = jnp.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+    losses = jnp.array([[1.5, 0.5], [1.0, 1.0], [0.5, 1.5]])
+    from jaxpareto.train import Scores
+
+    found = summarise(wishes, Scores(losses, 1 - losses / 2))
+    assert found["hypervolume"] == pytest.approx(0.5 * 1.5 + 0.5 * 1.0 + 0.5 * 0.5)
+    assert found["nondominated"] == 3
+    assert found["spearman"] == pytest.approx([1.0, 1.0])
+    assert found["reference"] == [2.0, 2.0]
+    json.dumps(found)
+    alone = summarise(wishes[:1], Scores(losses[:1], losses[:1]))
+    assert alone["spearman"] == [None, None]
+
+
+def test_pixels():
+    raw = jnp.array([[0, 128, 255]], jnp.uint8)
+    np.testing.assert_allclose(pixels(raw), [[0.0, 128 / 255, 1.0]], rtol=1e-6)
+    np.testing.assert_array_equal(pixels(jnp.ones(3) * 0.5), jnp.ones(3) * 0.5)
+
+
+@pytest.mark.parametrize("name", optimizers.SCHEDULES)
+def test_every_schedule_starts_at_the_peak_and_warms_up(name):
+    plain = optimizers.schedule(name, 0.3, steps=100)
+    np.testing.assert_allclose(plain(0), 0.3, rtol=1e-6)
+    values = np.array([plain(t) for t in range(100)])
+    assert np.all(np.diff(values) <= 1e-9) and np.all(values >= 0)
+    warm = optimizers.schedule(name, 0.3, steps=100, warmup=10)
+    assert float(warm(0)) == 0.0
+    np.testing.assert_allclose(warm(10), 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", optimizers.optimizer_names())
+def test_every_optimizer_by_name_takes_a_step_with_traced_hyperparameters(name):
+    make = optimizers.optimizer(name, "cosine", steps=10)
+
+    @jax.jit
+    def move(hparams):
+        params = {"w": jnp.array([1.0, -2.0])}
+        tx = make(hparams)
+        updates, _ = tx.update({"w": jnp.array([0.5, 0.5])}, tx.init(params), params)
+        return optax.apply_updates(params, updates)["w"]
+
+    assert np.all(np.isfinite(move(HPARAMS)))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_weight_decay_is_decoupled(name):
+    make = optimizers.optimizer(name, "constant", steps=10)
+    params = {"w": jnp.array([1.0, -2.0])}
+    for decay in (0.0, 0.5):
+        tx = make(Hparams(0.1, decay))
+        updates, _ = tx.update({"w": jnp.zeros(2)}, tx.init(params), params)
+        np.testing.assert_allclose(updates["w"], -0.1 * decay * params["w"], atol=1e-7)
+
+
+def test_gradient_clipping():
+    tx = optimizers.optimizer("sgd", "constant", steps=10, clip=1.0)(Hparams(1.0))
+    updates, _ = tx.update(
+        {"w": jnp.array([3.0, 4.0])}, tx.init({"w": jnp.zeros(2)}), {"w": jnp.zeros(2)}
+    )
+    np.testing.assert_allclose(updates["w"], [-0.6, -0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"network": "lenett"}, "unknown network 'lenett'; did you mean lenet"),
+        ({"rule": "liner"}, "unknown rule 'liner'; did you mean linear"),
+        ({"optimizer": "adamm"}, "unknown optimizer 'adamm'; did you mean adam"),
+        ({"epohs": 3}, "unknown setting 'epohs'; did you mean epochs"),
+        ({"epochs": 0}, "--epochs must be at least 1, found 0"),
+        ({"learning_rate": -1.0}, "--learning-rate must be positive, found -1.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate must be positive"),
+        ({"validation": 1.0}, "--validation must lie between 0 and 1"),
+        ({"prefs_per_step": 7}, "7 preferences cannot share a batch of 256 evenly"),
+        ({"conditioner": "independent", "split_batch": True}, "--no-split-batch"),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_line(given, message):
+    with pytest.raises(UsageError) as error:
+        configure(**given)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_defaults_suit_the_data_set_and_the_conditioner():
+    assert configure().network == "mlp"
+    assert configure(data="multi-mnist").network == "lenet"
+    assert configure(data="multi-mnist", network="mlp").network == "mlp"
+    assert not configure(conditioner="independent").split_batch
+    changed = dataclasses.replace(configure(), epochs=7, seed=3)
+    assert list(differences(configure(), changed)) == [
+        f"--epochs was {configure().epochs}, now 7",
+        "--seed was 0, now 3",
+    ]

@@ -1,0 +1,48 @@
+"""Specs, and pytrees as flat vectors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from jaxpareto import tree
+from jaxpareto.errors import UsageError
+from jaxpareto.nets import NETWORKS
+
+KEY = jax.random.key(0)
+
+
+def test_ravel_agrees_with_jax_and_unravel_undoes_it():
+    net = NETWORKS["lenet"]((36, 36))
+    spec = tree.spec_of(net.init, KEY, draws=1)
+    params = net.init(jax.random.key(1))
+    flat = tree.ravel(spec, params)
+    np.testing.assert_array_equal(flat, ravel_pytree(params)[0])
+    back = tree.unravel(spec, flat)
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+
+
+def test_spec_names_and_sizes():
+    spec = tree.spec_of(NETWORKS["mlp"]((12, 12)).init, KEY, draws=1)
+    assert spec.paths[:2] == ("hidden0/bias", "hidden0/kernel")
+    assert spec.size == 144 * 32 + 32 + 2 * (32 * 10 + 10) == sum(spec.sizes)
+
+
+def test_scales_are_those_of_the_initialiser():
+    spec = tree.spec_of(NETWORKS["lenet"]((36, 36)).init, KEY)
+    scales = dict(zip(spec.paths, spec.scales, strict=True))
+    assert scales["conv0/bias"] == 0.0
+    for name, fan_in in (("conv0", 81), ("conv1", 250), ("hidden", 500), ("task1", 50)):
+        assert scales[f"{name}/kernel"] == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+
+
+def test_errors():
+    spec = tree.spec_of(lambda key: jax.random.normal(key, (3,)), KEY, draws=1)
+    with pytest.raises(UsageError, match="vector of 3 parameters, found"):
+        tree.unravel(spec, jnp.ones(4))
+    with pytest.raises(UsageError, match="no parameters"):
+        tree.spec_of(lambda key: {}, KEY)
+    with pytest.raises(UsageError, match="counter has type int32"):
+        tree.spec_of(lambda key: {"counter": jnp.zeros((), jnp.int32)}, KEY)
