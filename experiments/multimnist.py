@@ -157,9 +157,10 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     volumes = result["hypervolume"]
     share = result["hypervolume_ratio"]
+    said = "-" if share is None else f"{share:.4f}"
     lines.append(
         f"\nhypervolume: hypernetwork {volumes['hypernetwork']:.4f}, independent "
-        f"{volumes['independent']:.4f}, ratio {'-' if share is None else f'{share:.4f}'}"
+        f"{volumes['independent']:.4f}, ratio {said}"
     )
     return "\n".join(lines)
 

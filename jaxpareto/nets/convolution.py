@@ -27,7 +27,7 @@ FORMS = ("banded", "native")
 
 # Narrowest matrix product that keeps the CPU's vector units busy. Measured: see
 # `benchmarks/front_step.py`.
-_MIN_COLUMNS = 128
+_MIN_COLUMNS = 64
 
 
 def choose_form(backend: str | None = None) -> str:
