@@ -1,6 +1,6 @@
 """How long is a training step, beside the same step in eager PyTorch?
 
-    python benchmarks/front_step.py                  # about 3 minutes on 2 cores
+    python benchmarks/front_step.py                  # a few minutes on 2 cores
     python benchmarks/front_step.py --rounds 2 --steps 2 --no-torch
 
 One step: a batch of 256 protocol A images, k preferences, a hypernetwork of about 3.2 M

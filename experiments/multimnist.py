@@ -10,11 +10,11 @@ the hypernetwork to train. Here both go through the same trainer: the nine at on
 
 | preset | data | network | epochs | time on 2 cores |
 | --- | --- | --- | --- | --- |
-| `smoke` | multi-digits | MLP | 3 | under a minute |
-| `protocol-a` | multi-mnist, fresh pairs | LeNet | 5 | about 25 minutes |
+| `smoke` | multi-digits | MLP | 3 | a minute or so |
+| `protocol-a` | multi-mnist, fresh pairs | LeNet | 5 | 16 min for 3 epochs |
 | `report` | multi-mnist | CNN 32-64-96, RMSprop | 50 | a day; use a GPU |
 
-What was found, and with which command, is in `experiments/README.md`. Any setting of
+What was found is in `README.md` and `experiments/LOG.md`. Any setting of
 `jaxpareto front` can be added and holds for both; a killed run continues when the same
 command is given again.
 """
