@@ -24,8 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import conditioned, prefs, scalarize, tree
+from jaxpareto import conditioned, prefs, tree
 from jaxpareto.nets import lenet
+from jaxpareto.rules import RULES
 from jaxpareto.train import Hparams, Recipe, init, optimizers, step
 from jaxpareto.types import Split
 
@@ -51,7 +52,7 @@ def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
     )
     recipe = Recipe(
         conditioned=network,
-        rule=scalarize.as_rule(scalarize.linear),
+        rule=RULES["linear"],
         sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
         optimizer=optimizers.optimizer("adam", "constant", steps=1),
         prefs_per_step=k,

@@ -113,6 +113,41 @@ def unravel(spec: Spec, flat: Array) -> Params:
     return jax.tree.unflatten(spec.treedef, leaves)
 
 
+def jacobian(function: Callable[[Params], Array], at: Params) -> tuple[Array, Params]:
+    """Return m values and their gradients, one backward pass for each.
+
+    Args:
+      function: `function(params) -> [m]`.
+      at: where.
+
+    Returns:
+      The values [m], and a pytree like `at` with a leading axis [m] on every leaf.
+
+    >>> values, rows = jacobian(lambda x: jax.numpy.array([x @ x, x[0]]), jnp.ones(2))
+    >>> print(values, rows, sep="\\n")
+    [2. 1.]
+    [[2. 2.]
+     [1. 0.]]
+    """
+    values, pull_back = jax.vjp(function, at)
+    (rows,) = jax.vmap(pull_back)(jnp.eye(len(values), dtype=values.dtype))
+    return values, rows
+
+
+def gramian(rows: Params) -> Array:
+    """Return the inner products [m, m] of m gradients, as `jacobian` gives them.
+
+    >>> print(gramian({"a": jnp.array([[3.0], [0.0]]), "b": jnp.array([[4.0], [1.0]])}))
+    [[25.  4.]
+     [ 4.  1.]]
+    """
+    flat = [leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(rows)]
+    # Full precision: accelerators would round the products, and solvers read small
+    # differences between them.
+    products = [jnp.dot(x, x.T, precision="highest") for x in flat]
+    return jnp.sum(jnp.stack(products), axis=0)
+
+
 def count(params: Params) -> int:
     """Number of scalars in a pytree of arrays or of shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

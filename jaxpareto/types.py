@@ -76,8 +76,33 @@ class Rule(Protocol):
         ...
 
 
-Sampler = Callable[[Key, int], Array]
-"""`sampler(key, k) -> prefs` [k, m]; the key is consumed."""
+class Weighed(NamedTuple):
+    """The answer of a `Weighting`.
+
+    Attributes:
+      weights: [k, m].
+      solved: [k] bool; False where a rule's own program was not solved.
+    """
+
+    weights: Array
+    solved: Array
+
+
+class Weighting(NamedTuple):
+    """A rule as training uses it: for all k preferences of a step at once.
+
+    Attributes:
+      weigh: `weigh(losses [k, m], grams [k, m, m] or None, prefs [k, m]) -> Weighed`.
+      needs_gram: whether it reads the Gramians, which cost m backward passes.
+    """
+
+    weigh: Callable[[Array, Array | None, Array], Weighed]
+    needs_gram: bool
+
+
+Sampler = Callable[..., Array]
+"""`sampler(key, k, progress=1.0) -> prefs` [k, m]; the key is consumed, and progress
+says how much of the training is done, from 0 to 1."""
 
 
 class Split(NamedTuple):

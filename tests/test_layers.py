@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    ("errors", "types", "tree"),
+    ("errors", "types", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
-    ("conditioned", "problems", "data"),
+    ("conditioned", "rules", "problems", "data"),
     ("train",),
     ("search", "plot", "report"),
     ("cli",),  # a floor of its own: it calls plot and search
@@ -23,7 +23,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # On the ground floor, and only there, a room may import those to its left.
 GROUND = FLOORS[0]
 # Arrays in, arrays out: these rooms import nothing else from outside, anywhere.
-PURE = {*FLOORS[0], *FLOORS[1], "conditioned"}
+PURE = {*FLOORS[0], *FLOORS[1], "conditioned", "rules", "problems"}
 PURE_MAY_IMPORT = {"jax", "optax", "numpy", *sys.stdlib_module_names}
 OUTSIDE = {"experiments", "tests", "benchmarks", "examples"}
 

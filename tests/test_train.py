@@ -12,9 +12,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxpareto import conditioned, data, prefs, scalarize
+from jaxpareto import conditioned, data, prefs
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.nets import mlp
+from jaxpareto.rules import RULES
+from jaxpareto.solvers import SOLVERS
 from jaxpareto.train import (
     Hparams,
     Recipe,
@@ -48,7 +50,7 @@ def examples(n, seed=1):
 def recipe(optimizer="adam", sampler=None, **settings):
     return Recipe(
         conditioned=conditioned.chunked(NET, 2, KEY, chunk_size=50, width=4),
-        rule=scalarize.as_rule(scalarize.linear),
+        rule=RULES["linear"],
         sampler=sampler or prefs.SAMPLERS["dirichlet"](2, 1.0),
         optimizer=optimizers.optimizer(optimizer, "constant", steps=100),
         **settings,
@@ -80,6 +82,87 @@ def test_a_step_follows_the_gradient_of_the_weighted_losses():
     np.testing.assert_allclose(info.grad_norm, optax.tree.norm(gradient), rtol=1e-4)
 
 
+@pytest.mark.parametrize("gram_of", ["phi", "params"])
+def test_a_step_follows_the_weights_of_a_solver(gram_of):
+    """Two preferences by hand: the gradients, their products, MGDA's own weights."""
+    wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
+    mine = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2, gram_of=gram_of)
+    mine = mine._replace(rule=RULES["mgda"])
+    state, batch = init(mine, KEY, HPARAMS), examples(12)
+    after, info = step(mine, state, batch, HPARAMS)
+
+    def loss(params, i):
+        logits = mine.conditioned.forward(params, batch.images / 255.0)
+        each = optax.softmax_cross_entropy_with_integer_labels
+        return each(logits[:, i], batch.labels[:, i]).mean()
+
+    expected, seen = state.phi, []
+    for wish in wishes:
+        params, pull_back = jax.vjp(
+            lambda phi, w=wish: mine.conditioned.params(phi, w), state.phi
+        )
+        in_params = [jax.grad(loss)(params, i) for i in range(2)]
+        in_phi = [pull_back(g)[0] for g in in_params]
+        compared = [
+            np.concatenate([np.ravel(x) for x in jax.tree.leaves(g)])
+            for g in (in_phi if gram_of == "phi" else in_params)
+        ]
+        weights, _ = SOLVERS["mgda"](
+            jnp.ones(2), np.array(compared) @ np.array(compared).T, wish
+        )
+        seen.append(weights)
+        for w, g in zip(weights, in_phi, strict=True):
+            expected = jax.tree.map(lambda p, d, w=w: p - 1e-2 * w * d / 2, expected, g)
+    chex.assert_trees_all_close(after.phi, expected, atol=1e-6)
+    np.testing.assert_allclose(info.weights, np.mean(seen, axis=0), rtol=1e-4)
+    assert info.solved == 1
+
+
+def test_a_solver_on_a_split_batch_is_the_mean_over_its_parts():
+    wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
+    batch, found = examples(12), {}
+    for split, each in ((True, wishes), (False, wishes[:1]), (False, wishes[1:])):
+        mine = recipe(
+            "sgd", prefs.fixed(each), prefs_per_step=len(each), split_batch=split
+        )._replace(rule=RULES["epo"])
+        state = init(mine, KEY, HPARAMS)
+        first = 0 if split else 6 * (len(found) - 1)
+        size = 12 if split else 6
+        part = jax.tree.map(lambda x, a=first, b=first + size: x[a:b], batch)
+        found[str(each)] = step(mine, state, part, HPARAMS)[0].phi
+    both, *halves = found.values()
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
+    chex.assert_trees_all_close(both, mean, atol=1e-6)
+
+
+def test_a_loss_of_ones_own():
+    """Regression beside the default: the trainer asks only for `losses -> [m]`."""
+    mine = recipe("sgd", prefs.fixed(np.array([[0.5, 0.5]], np.float32)))._replace(
+        losses=lambda outputs, labels: jnp.mean(jnp.square(outputs[..., 0] - labels), 0)
+    )
+    state, batch = init(mine, KEY, HPARAMS), examples(12)
+    _, info = step(mine, state, batch, HPARAMS)
+    logits = mine.conditioned.apply(
+        state.phi, jnp.array([0.5, 0.5]), batch.images / 255.0
+    )
+    expected = np.mean((np.asarray(logits)[..., 0] - np.asarray(batch.labels)) ** 2, 0)
+    np.testing.assert_allclose(info.losses, expected, rtol=1e-5)
+
+
+def test_the_sampler_hears_how_far_the_training_is():
+    seen = []
+
+    def spy(key, k, progress):
+        seen.append(float(progress))
+        return prefs.dirichlet(key, k, 2)
+
+    mine = recipe(sampler=spy, steps=4)
+    state = init(mine, KEY, HPARAMS)
+    for _ in range(3):
+        state, _ = step(mine, state, examples(4), HPARAMS)
+    assert seen == [0.0, 0.25, 0.5]
+
+
 def test_a_split_batch_is_the_mean_over_its_parts():
     wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
     batch = examples(12)
@@ -98,7 +181,7 @@ def test_a_split_batch_is_the_mean_over_its_parts():
 def test_preferences_and_dropout_differ_from_step_to_step():
     seen = []
 
-    def spy(key, k):
+    def spy(key, k, progress):
         seen.append(jax.random.key_data(key).tolist())
         return prefs.dirichlet(key, k, 2)
 
@@ -165,7 +248,7 @@ def test_the_loop_takes_the_steps_of_the_pure_function(tmp_path):
 def test_the_loop_compiles_once_for_all_epochs(tmp_path):
     traced = []
 
-    def spy(key, k):
+    def spy(key, k, progress):
         traced.append(1)
         return prefs.dirichlet(key, k, 2)
 

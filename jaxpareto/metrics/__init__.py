@@ -1,11 +1,36 @@
 """Numbers that judge a front: pure functions of arrays, one front or batch at a time.
 
-`front` measures a set of points in the space of objectives (minimised throughout);
-`classify` turns logits and labels into the losses and hits that such points are made
-of. Nothing here knows a network or a file.
+`front` measures a set of points in the space of objectives (minimised throughout), by
+itself; `quality` compares it with a true front, with its own spread, and with what was
+asked for; `classify` turns logits and labels into the losses and hits that such points
+are made of. Nothing here knows a network or a file.
 """
 
 from jaxpareto.metrics.classify import correct, cross_entropy
 from jaxpareto.metrics.front import hypervolume, nondominated, spearman
+from jaxpareto.metrics.quality import (
+    cross_angle,
+    gd,
+    igd,
+    igd_plus,
+    spacing,
+    span,
+    sparsity,
+    uniformity,
+)
 
-__all__ = ["correct", "cross_entropy", "hypervolume", "nondominated", "spearman"]
+__all__ = [
+    "correct",
+    "cross_angle",
+    "cross_entropy",
+    "gd",
+    "hypervolume",
+    "igd",
+    "igd_plus",
+    "nondominated",
+    "spacing",
+    "span",
+    "sparsity",
+    "spearman",
+    "uniformity",
+]

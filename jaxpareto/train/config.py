@@ -11,9 +11,9 @@ from jaxpareto.errors import UsageError, check_name
 from jaxpareto.hyper import CHUNKINGS
 from jaxpareto.nets import NETWORKS
 from jaxpareto.prefs import SAMPLERS
-from jaxpareto.scalarize import SCALARISATIONS
+from jaxpareto.rules import RULES
 from jaxpareto.train.optimizers import SCHEDULES, optimizer_names
-from jaxpareto.train.step import check_split
+from jaxpareto.train.step import GRAM_OF, check_split
 
 
 def option(default: Any, help: str) -> Any:
@@ -39,7 +39,10 @@ class Config:
     chunk_size: int = option(1000, "length of equal chunks")
     width: int = option(32, "of the hypernetwork's inner vector")
     tables: int = option(0, "projections that chunks share; 0 is one per chunk")
-    rule: str = option("linear", "weighting rule: " + ", ".join(SCALARISATIONS))
+    rule: str = option("linear", "weighting rule (--list): " + ", ".join(RULES))
+    gram_of: str = option(
+        "phi", "whose gradients a solver compares: " + ", ".join(GRAM_OF)
+    )
     sampler: str = option("dirichlet", "of preferences: " + ", ".join(SAMPLERS))
     alpha: float = option(1.0, "concentration of the Dirichlet sampler")
     prefs_per_step: int = option(8, "preferences at every step")
@@ -64,7 +67,8 @@ class Config:
             "network": NETWORKS,
             "conditioner": CONDITIONERS,
             "chunking": CHUNKINGS,
-            "rule": SCALARISATIONS,
+            "rule": RULES,
+            "gram_of": GRAM_OF,
             "sampler": SAMPLERS,
             "optimizer": optimizer_names(),
             "schedule": SCHEDULES,

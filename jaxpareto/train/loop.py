@@ -136,14 +136,20 @@ def _line(info: Info, epoch: int, step: int, seconds: float) -> dict[str, Any]:
         "objective": float(info.objective.mean()),
         "losses": [float(x) for x in info.losses.mean(axis=0)],
         "grad_norm": float(info.grad_norm.mean()),
+        "weights": [float(x) for x in info.weights.mean(axis=0)],
+        "solved": float(info.solved.mean()),
         "seconds": round(seconds, 4),
     }
+
+
+_SCALARS = ("objective", "grad_norm", "solved")
 
 
 def _scalars(line: dict[str, Any]) -> dict[str, float]:
     """Flatten a line for TensorBoard."""
     flat = {f"train/loss{i + 1}": x for i, x in enumerate(line["losses"])}
-    flat |= {f"train/{name}": line[name] for name in ("objective", "grad_norm")}
+    flat |= {f"train/weight{i + 1}": x for i, x in enumerate(line["weights"])}
+    flat |= {f"train/{name}": line[name] for name in _SCALARS}
     for name, value in line.get("validation", {}).items():
         flat[f"validation/{name}"] = value
     return flat

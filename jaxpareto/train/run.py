@@ -17,9 +17,10 @@ import numpy as np
 
 from jaxpareto import conditioned as conditioning
 from jaxpareto import data as datasets
-from jaxpareto import prefs, scalarize, tree
+from jaxpareto import prefs, tree
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.nets import NETWORKS
+from jaxpareto.rules import RULES
 from jaxpareto.train import loop, optimizers
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.config import Config, configure, differences
@@ -229,7 +230,7 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
         sampler = prefs.SAMPLERS[config.sampler](m, config.alpha)
     return Recipe(
         conditioned=network,
-        rule=scalarize.as_rule(scalarize.SCALARISATIONS[config.rule]),
+        rule=RULES[config.rule],
         sampler=sampler,
         optimizer=optimizers.optimizer(
             config.optimizer,
@@ -240,6 +241,8 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
         ),
         prefs_per_step=config.prefs_per_step,
         split_batch=config.split_batch,
+        gram_of=config.gram_of,
+        steps=steps,
     )
 
 

@@ -6,10 +6,13 @@ losses, let the rule weigh the tasks, and follow the gradient in `phi`:
     d = 1/k sum_k sum_i w_i(L(pref_k), pref_k)  grad_phi L_i(params(phi, pref_k)).
 
 The k preferences either all see the whole batch, or share it among them: b/k examples
-each cost about what one preference costs and see more of the front.
+each cost about what one preference costs and see more of the front. A rule that reads
+losses alone costs one backward pass; one that compares the gradients of the tasks costs
+m of them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +22,17 @@ import optax
 from jaxpareto.data import Batches
 from jaxpareto.errors import UsageError
 from jaxpareto.metrics import cross_entropy
-from jaxpareto.types import Array, Conditioned, Key, Params, Rule, Sampler, Split
+from jaxpareto.tree import gramian, jacobian
+from jaxpareto.types import (
+    Array,
+    Conditioned,
+    Key,
+    Params,
+    Sampler,
+    Split,
+    Weighed,
+    Weighting,
+)
 
 
 class Hparams(NamedTuple):
@@ -34,24 +47,40 @@ class Hparams(NamedTuple):
     weight_decay: float | Array = 0.0
 
 
+GRAM_OF = ("phi", "params")
+
+
+def mean_cross_entropy(logits: Array, labels: Array) -> Array:
+    """Return each task's mean loss [m] in nats, from [b, m, c] and [b, m]."""
+    return jnp.mean(cross_entropy(logits, labels), axis=0)
+
+
 class Recipe(NamedTuple):
     """Everything about a training that changes the compiled program.
 
     Attributes:
       conditioned: the network to train.
-      rule: how the tasks are weighed at a preference.
-      sampler: `sampler(key, k) -> [k, m]`.
+      rule: how the tasks are weighed, one of `rules.RULES` or made by `rules.from_...`.
+      sampler: `sampler(key, k, progress) -> [k, m]`.
       optimizer: `optimizer(hparams) -> optax.GradientTransformation`.
       prefs_per_step: `k`.
       split_batch: whether the k preferences share the batch instead of each seeing it.
+      losses: `losses(outputs, labels) -> [m]`, of a batch.
+      gram_of: whose gradients a solver compares: `"phi"`, as in the papers, or
+        `"params"`, those of the generated network (cheaper: one backward pass through
+        the hypernetwork instead of m).
+      steps: of the whole training, for samplers that change on the way; 0 is unknown.
     """
 
     conditioned: Conditioned
-    rule: Rule
+    rule: Weighting
     sampler: Sampler
     optimizer: Callable[[Hparams], optax.GradientTransformation]
     prefs_per_step: int = 1
     split_batch: bool = False
+    losses: Callable[[Any, Any], Array] = mean_cross_entropy
+    gram_of: str = "phi"
+    steps: int = 0
 
 
 class State(NamedTuple):
@@ -77,11 +106,15 @@ class Info(NamedTuple):
       objective: the weighted loss, mean over preferences.
       losses: [m] loss per task in nats, mean over preferences.
       grad_norm: global norm of the gradient in `phi`, before clipping.
+      weights: [m] weight per task, mean over preferences.
+      solved: share of the preferences at which the rule solved its own program.
     """
 
     objective: Array
     losses: Array
     grad_norm: Array
+    weights: Array
+    solved: Array
 
 
 def pixels(images: Array) -> Array:
@@ -122,32 +155,107 @@ def step(
     k = recipe.prefs_per_step
     key = jax.random.fold_in(state.key, state.step)
     pref_key, dropout_key = jax.random.split(key)
-    prefs = recipe.sampler(pref_key, k)
-    images, labels = batch
+    progress = state.step / recipe.steps if recipe.steps else 1.0
+    prefs = recipe.sampler(pref_key, k, progress)
     if recipe.split_batch:
-        check_split(len(images), k)
-        images = images.reshape(k, -1, *images.shape[1:])
-        labels = labels.reshape(k, -1, *labels.shape[1:])
-    axis = 0 if recipe.split_batch else None
-
-    def objective(phi: Params) -> tuple[Array, Array]:
-        def at(pref: Array, images: Array, labels: Array, key: Key):
-            logits = recipe.conditioned.apply(phi, pref, pixels(images), key=key)
-            losses = jnp.mean(cross_entropy(logits, labels), axis=0)
-            weights = recipe.rule(jax.lax.stop_gradient(losses), None, pref)
-            return jax.lax.stop_gradient(weights) @ losses, losses
-
-        keys = jax.random.split(dropout_key, k)
-        values, losses = jax.vmap(at, (0, axis, axis, 0))(prefs, images, labels, keys)
-        return jnp.mean(values), jnp.mean(losses, axis=0)
-
-    (value, losses), gradient = jax.value_and_grad(objective, has_aux=True)(state.phi)
+        check_split(len(batch.labels), k)
+        batch = jax.tree.map(lambda x: x.reshape(k, -1, *x.shape[1:]), batch)
+    at = Where(prefs, batch, jax.random.split(dropout_key, k))
+    gradients = _through_gramians if recipe.rule.needs_gram else _through_losses
+    gradient, losses, weighed = gradients(recipe, state.phi, at)
     updates, opt_state = recipe.optimizer(hparams).update(
         gradient, state.opt_state, state.phi
     )
     phi = optax.apply_updates(state.phi, updates)
-    info = Info(value, losses, optax.tree.norm(gradient))
+    info = Info(
+        objective=jnp.mean(jnp.sum(weighed.weights * losses, axis=1)),
+        losses=jnp.mean(losses, axis=0),
+        grad_norm=optax.tree.norm(gradient),
+        weights=jnp.mean(weighed.weights, axis=0),
+        solved=jnp.mean(weighed.solved.astype(losses.dtype)),
+    )
     return State(phi, opt_state, state.key, state.step + 1), info
+
+
+class Where(NamedTuple):
+    """Where the k networks of a step are judged.
+
+    Attributes:
+      prefs: [k, m].
+      batch: the whole batch, or its parts with a leading axis [k].
+      keys: [k], for dropout.
+    """
+
+    prefs: Array
+    batch: Any
+    keys: Key
+
+
+def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -> Any:
+    """Map `function(pref, batch, key, *more)` over the k preferences."""
+    axis = 0 if recipe.split_batch else None
+    axes = (0, axis, 0, *(0 for _ in more))
+    return jax.vmap(function, axes)(*at, *more)
+
+
+def _judge(recipe: Recipe, params: Params, batch: Split, key: Key) -> Array:
+    """Return the losses [m] of a target network."""
+    outputs = recipe.conditioned.forward(params, pixels(batch.images), key=key)
+    return recipe.losses(outputs, batch.labels)
+
+
+def _through_losses(
+    recipe: Recipe, phi: Params, at: Where
+) -> tuple[Params, Array, Weighed]:
+    """Weigh by the losses alone, and go backward once."""
+
+    def objective(phi: Params) -> tuple[Array, tuple[Array, Weighed]]:
+        def losses_at(pref: Array, batch: Split, key: Key) -> Array:
+            return _judge(recipe, recipe.conditioned.params(phi, pref), batch, key)
+
+        losses = _each(recipe, losses_at, at)
+        weighed = recipe.rule.weigh(jax.lax.stop_gradient(losses), None, at.prefs)
+        weighed = jax.lax.stop_gradient(weighed)
+        value = jnp.mean(jnp.sum(weighed.weights * losses, axis=1))
+        return value, (losses, weighed)
+
+    gradient, (losses, weighed) = jax.grad(objective, has_aux=True)(phi)
+    return gradient, losses, weighed
+
+
+def _through_gramians(
+    recipe: Recipe, phi: Params, at: Where
+) -> tuple[Params, Array, Weighed]:
+    """Go backward once for each task, compare the gradients, and combine them."""
+    params_of, k = recipe.conditioned.params, recipe.prefs_per_step
+
+    def rows_in_phi(pref: Array, batch: Split, key: Key) -> tuple[Array, Params]:
+        return jacobian(
+            lambda phi: _judge(recipe, params_of(phi, pref), batch, key), phi
+        )
+
+    def rows_in_params(
+        pref: Array, batch: Split, key: Key, params: Params
+    ) -> tuple[Array, Params]:
+        del pref
+        return jacobian(lambda params: _judge(recipe, params, batch, key), params)
+
+    if recipe.gram_of == "phi":
+        losses, rows = _each(recipe, rows_in_phi, at)
+        pull_back = None
+    else:
+        params, pull_back = jax.vjp(
+            lambda phi: jax.vmap(partial(params_of, phi))(at.prefs), phi
+        )
+        losses, rows = _each(recipe, rows_in_params, at, params)
+    weighed = recipe.rule.weigh(losses, jax.vmap(gramian)(rows), at.prefs)
+    share = weighed.weights / k
+    if pull_back is None:
+        return jax.tree.map(partial(jnp.tensordot, share), rows), losses, weighed
+    mixed = jax.tree.map(
+        lambda each: jax.vmap(jnp.tensordot, (0, 0, None))(share, each, 1), rows
+    )
+    return pull_back(mixed)[0], losses, weighed
 
 
 def run_steps(

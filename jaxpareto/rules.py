@@ -1,0 +1,257 @@
+"""Weighting rules: how much each task counts at each preference of a step.
+
+A rule is made of one of three things, and training does not care which:
+
+- a scalarisation, whose weights are its gradient in the losses;
+- a gradient solver, which reads the inner products of the task gradients;
+- a set rule, which sees all k preferences of a step at once.
+
+`RULES` has them all by name; `from_scalarisation`, `from_solver` and `from_set` make
+one from a function of your own. Set rules are defined here, formulas side by side.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+
+from jaxpareto import scalarize, solvers
+from jaxpareto.errors import UsageError
+from jaxpareto.metrics import hypervolume, nondominated
+from jaxpareto.simplex import to_ray
+from jaxpareto.types import Array, Weighed, Weighting
+
+SetRule = Callable[[Array, Array], Array]
+"""`f(losses [k, m], prefs [k, m]) -> weights [k, m]`."""
+
+
+@cache  # one rule per function: a new closure each time would make `jit` trace again
+def from_scalarisation(scalarisation: scalarize.Scalarisation) -> Weighting:
+    """Make the rule whose weights are a scalarisation's gradient in the losses.
+
+    >>> rule = from_scalarisation(scalarize.linear)
+    >>> print(rule.weigh(jnp.ones((1, 2)), None, jnp.array([[0.25, 0.75]])).weights)
+    [[0.25 0.75]]
+    """
+    one = scalarize.as_rule(scalarisation)
+
+    def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
+        del grams
+        weights = jax.vmap(one, (0, None, 0))(losses, None, prefs)
+        return Weighed(weights, jnp.all(jnp.isfinite(weights), axis=1))
+
+    return Weighting(weigh, needs_gram=False)
+
+
+@cache
+def from_solver(solver: solvers.Solver) -> Weighting:
+    """Make the rule of a gradient solver.
+
+    >>> rule = from_solver(solvers.mgda)
+    >>> grams = jnp.eye(2)[None]
+    >>> print(rule.weigh(jnp.ones((1, 2)), grams, jnp.array([[0.25, 0.75]])).weights)
+    [[0.5 0.5]]
+    """
+
+    def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
+        if grams is None:
+            raise UsageError("a gradient solver needs the Gramians [k, m, m]; got None")
+        weights, info = jax.vmap(solver)(losses, grams, prefs)
+        return Weighed(weights, info.converged)
+
+    return Weighting(weigh, needs_gram=True)
+
+
+@cache
+def from_set(rule: SetRule) -> Weighting:
+    """Make the rule of a function that sees all preferences of a step.
+
+    >>> rule = from_set(lambda losses, prefs: prefs)
+    >>> print(rule.weigh(jnp.ones((1, 2)), None, jnp.array([[0.25, 0.75]])).weights)
+    [[0.25 0.75]]
+    """
+
+    def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
+        del grams
+        weights = rule(losses, prefs)
+        return Weighed(weights, jnp.all(jnp.isfinite(weights), axis=1))
+
+    return Weighting(weigh, needs_gram=False)
+
+
+def hypervolume_gradient(
+    losses: Array,
+    prefs: Array,
+    *,
+    reference: ArrayLike | None = None,
+    penalty: float = 5.0,
+) -> Array:
+    """Enlarge the hypervolume of the set, each member staying near its own ray.
+
+    `weights_k = -dHV(layer of k)/dL_k / |.| - penalty * d cos(L_k, ray_k)/dL_k`
+
+    The first layer are the non-dominated points; the second those that are so without
+    the first; and so on, so that dominated points, too, are told where to go.
+
+    Args:
+      losses: [k, m], minimised.
+      prefs: [k, m], each row on the simplex.
+      reference: [m], the worst losses that count; by default 1.1 times the largest ones
+        of the set, so that every point counts.
+      penalty: weight of the cosine.
+
+    Returns:
+      [k, m]; entries may be negative through the cosine.
+
+    Raises:
+      UsageError: the shapes are not [k, m] and [k, m] with m >= 2, or the penalty is
+        negative.
+
+    Source: Hoang, Le, Tran and Tran (2023), "Improving Pareto front learning via
+    multi-sample hypernetworks" (PHN-HVI), section 4; Deist, Maree, Alderliesten and
+    Bosman (2020), "Multi-objective optimization by uncrowded hypervolume gradient
+    ascent", for the layers.
+
+    >>> losses = jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    >>> prefs = jnp.array([[2 / 3, 1 / 3], [1 / 3, 2 / 3]])  # both lie on their rays
+    >>> weights = hypervolume_gradient(losses, prefs, reference=jnp.array([3.0, 3.0]))
+    >>> print(weights.round(3))
+    [[0.707 0.707]
+     [0.707 0.707]]
+    """
+    _check_set(losses, prefs)
+    if not penalty >= 0:
+        raise UsageError(f"penalty must be 0 or more; found {penalty}")
+    k, m = losses.shape
+    worst = 1.1 * jnp.max(losses, axis=0) if reference is None else reference
+    worst = jnp.broadcast_to(jnp.asarray(worst, losses.dtype), (m,))
+
+    def volumes(points: Array) -> Array:
+        """Sum the hypervolumes of the layers; a point acts on that of its own only."""
+        layers = _layers(lax.stop_gradient(points))
+
+        def volume(layer: Array) -> Array:
+            there = (layers == layer)[:, None]
+            return hypervolume(jnp.where(there, points, worst[None, :]), worst)
+
+        return jnp.sum(jax.vmap(volume)(jnp.arange(k)))
+
+    gain = -jax.grad(volumes)(losses)
+    length = jnp.linalg.norm(gain, axis=1, keepdims=True)
+    gain = gain / jnp.where(length > 0, length, 1)
+    return gain - penalty * jax.vmap(jax.grad(_cosine))(losses, jax.vmap(to_ray)(prefs))
+
+
+def spread(
+    losses: Array, prefs: Array, *, width: float = 0.1, strength: float = 0.1
+) -> Array:
+    """Lower the weighted losses, the members of the set pushing each other apart.
+
+    `weights_k = pref_k + strength * d/dL_k sum_{i != j} exp(-|L_i - L_j|^2 / width^2)`
+
+    The paper moves a set of learned rays by this gradient and trains the network along
+    them with plain weights; here, where rays are drawn, it acts on the losses.
+
+    Args:
+      losses: [k, m], minimised, of one unit.
+      prefs: [k, m], each row on the simplex.
+      width: distance at which two members feel each other, in the unit of the losses.
+      strength: of the push.
+
+    Returns:
+      [k, m]; entries may be negative between close members.
+
+    Raises:
+      UsageError: the shapes are not [k, m] and [k, m] with m >= 2, the width is not
+        positive, or the strength is negative.
+
+    Source: Chen and Kwok (2022), "Multi-objective deep learning with adaptive reference
+    vectors" (GMOOAR-U), for the measure of spread.
+
+    >>> far = jnp.array([[0.0, 9.0], [9.0, 0.0]])
+    >>> print(spread(far, jnp.array([[0.25, 0.75], [0.75, 0.25]])))
+    [[0.25 0.75]
+     [0.75 0.25]]
+    """
+    _check_set(losses, prefs)
+    if not width > 0 or not strength >= 0:
+        raise UsageError(
+            "width must be positive and strength 0 or more; "
+            f"found {width} and {strength}"
+        )
+
+    def crowding(points: Array) -> Array:
+        apart = points[:, None, :] - points[None, :, :]
+        return jnp.sum(jnp.exp(-jnp.sum(jnp.square(apart / width), axis=-1)))
+
+    return prefs + strength * jax.grad(crowding)(losses)
+
+
+SETS: dict[str, SetRule] = {"hypervolume": hypervolume_gradient, "spread": spread}
+"""Name -> set rule."""
+
+
+class Entry(NamedTuple):
+    """A row of the list of rules.
+
+    Attributes:
+      kind: `"scalarisation"`, `"solver"` or `"set rule"`.
+      about: what it does, in a few words.
+      source: authors and year.
+    """
+
+    kind: str
+    about: str
+    source: str
+
+
+RULES: dict[str, Weighting] = {
+    **{name: from_scalarisation(f) for name, f in scalarize.SCALARISATIONS.items()},
+    **{name: from_solver(f) for name, f in solvers.SOLVERS.items()},
+    **{name: from_set(f) for name, f in SETS.items()},
+}
+"""Name -> rule."""
+
+ABOUT: dict[str, Entry] = {
+    **{name: Entry("scalarisation", *row) for name, row in scalarize.ABOUT.items()},
+    **{name: Entry("solver", *row) for name, row in solvers.ABOUT.items()},
+    "hypervolume": Entry(
+        "set rule", "enlarge the hypervolume, near the rays", "Hoang et al. (2023)"
+    ),
+    "spread": Entry("set rule", "linear, and pushed apart", "Chen, Kwok (2022)"),
+}
+"""Name -> what `--list` says of it."""
+
+
+def _layers(points: Array) -> Array:
+    """Number the non-dominated layers [k], from 0."""
+    k = len(points)
+
+    def peel(number: Array, layers: Array) -> Array:
+        left = layers < 0
+        # Whoever has been peeled off dominates nobody: move it out of sight.
+        front = nondominated(jnp.where(left[:, None], points, jnp.inf)) & left
+        return jnp.where(front, number, layers)
+
+    return lax.fori_loop(0, k, peel, jnp.full(k, -1))
+
+
+def _cosine(losses: Array, ray: Array) -> Array:
+    """Return the cosine between losses and ray; no slope where the losses vanish."""
+    square = jnp.sum(jnp.square(losses))
+    length = jnp.sqrt(jnp.where(square > 0, square, 1))
+    return jnp.where(square > 0, losses @ ray / length / jnp.linalg.norm(ray), 0)
+
+
+def _check_set(losses: Array, prefs: Array) -> None:
+    shape = np.shape(losses)
+    if len(shape) != 2 or shape[1] < 2 or np.shape(prefs) != shape:
+        raise UsageError(
+            "expected losses [k, m] and prefs [k, m] with m >= 2; "
+            f"found {shape} and {np.shape(prefs)}"
+        )
