@@ -118,6 +118,9 @@ def _add_front(commands: Any) -> None:
         "--tensorboard", action="store_true", help="also write for TensorBoard"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--list", action=_List, help="say what each --rule and --sampler does, and stop"
+    )
     add_settings(parser)
 
 
@@ -145,6 +148,31 @@ def given_settings(asked: argparse.Namespace) -> dict[str, Any]:
 
     names = [each.name for each in dataclasses.fields(Config)]
     return {name: getattr(asked, name) for name in names if hasattr(asked, name)}
+
+
+class _List(argparse.Action):
+    """Print the rules and the samplers, one line each, and leave."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **(settings | {"nargs": 0}))
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from jaxpareto import prefs, rules
+
+        rows = [(name, *rules.ABOUT[name]) for name in rules.RULES]
+        print("--rule NAME: how the tasks are weighed at a preference")
+        _columns(rows)
+        print("\n--sampler NAME: where the preferences of a step come from")
+        _columns([(name, *prefs.ABOUT[name]) for name in prefs.SAMPLERS])
+        parser.exit()
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [each.ljust(width) for each, width in zip(row, widths, strict=True)]
+        print("  " + "  ".join(cells).rstrip())
 
 
 def _front(asked: argparse.Namespace) -> None:

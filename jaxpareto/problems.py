@@ -322,11 +322,18 @@ def least_squares_pair(features: ArrayLike, targets: ArrayLike) -> Problem:
     scales = floors + rise
     lowest = floors / scales
 
+    # Turned by Q, all but n rows of the features vanish, and what is left of the
+    # targets there no x can help: n rows instead of b, and the same losses.
+    turn, features = np.linalg.qr(features)
+    beyond = np.mean((targets - turn @ (turn.T @ targets)) ** 2, axis=0)
+    rows, targets = len(targets), turn.T @ targets
+
     def losses(x: Array) -> Array:
         x = _vector(x, n)
         said = jnp.matmul(jnp.asarray(features, x.dtype), x, precision="highest")
         errors = said[:, None] - jnp.asarray(targets, x.dtype)
-        return jnp.mean(errors**2, axis=0) / jnp.asarray(scales, x.dtype)
+        squares = jnp.sum(errors**2, axis=0) / rows + jnp.asarray(beyond, x.dtype)
+        return squares / jnp.asarray(scales, x.dtype)
 
     def curve(t: Points) -> Points:
         return lowest + (1 - lowest) * np.stack([t, 1 - t], axis=1) ** 2

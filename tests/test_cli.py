@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from jaxpareto import cli
+from jaxpareto.prefs import SAMPLERS
+from jaxpareto.rules import RULES
 from jaxpareto.train import load
 
 SMALL = ["--train-pairs", "400", "--test-pairs", "100", "--batch-size", "40"]
@@ -39,6 +41,25 @@ def test_front_leaves_a_run_and_a_picture(run):
         "front.png",
     } <= names
     assert (run / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_list_says_what_each_rule_does(capsys):
+    with pytest.raises(SystemExit) as left:
+        call("front", "--list")
+    assert left.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in (*RULES, *SAMPLERS):
+        (line,) = [each for each in lines if each.split()[:1] == [name]]
+        assert line.endswith(")"), "the source is named last"
+
+
+@pytest.mark.parametrize("rule", ["epo", "hypervolume"])
+def test_rules_that_need_more_than_losses(rule, tmp_path, capsys):
+    words = ["--rule", rule, "--epochs", 1, "--out", tmp_path / "x", "--quiet"]
+    assert call("front", *SMALL, *words) == 0
+    assert f"chunked x {rule}" in capsys.readouterr().out
+    first = json.loads((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["solved"] == 1.0 and len(first["weights"]) == 2
 
 
 def test_eval_prints_a_table_and_keeps_the_training_time(run, capsys):

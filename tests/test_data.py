@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxpareto.data import DATASETS, fresh, load_source, load_tasks, read_idx, stored
+from jaxpareto.data import (
+    DATASETS,
+    fresh,
+    load_source,
+    load_tasks,
+    read_idx,
+    stored,
+    whole,
+)
 from jaxpareto.data import sources as sources_module
 from jaxpareto.data.digits import load_digits
 from jaxpareto.data.idx import FILES, load_idx_folder
@@ -416,6 +424,18 @@ def test_stored_refuses_a_batch_that_does_not_fit(batch_size):
     split = Split(jnp.zeros((10, 3, 3)), jnp.zeros((10, 2)))
     with pytest.raises(UsageError, match=f"batch size {batch_size} for 10 examples"):
         stored(split, batch_size)
+
+
+def test_whole_gives_all_examples_at_every_step():
+    split = Split(jnp.arange(12.0).reshape(3, 2, 2), jnp.zeros((3, 2), jnp.int32))
+    batches = whole(split, steps=4)
+    assert batches.steps == 4
+    plan = batches.begin(batches.data, jax.random.key(0))
+    for i in range(4):
+        batch = batches.take(batches.data, plan, i)
+        np.testing.assert_array_equal(batch.images, split.images)
+    with pytest.raises(UsageError, match="0 steps"):
+        whole(split, steps=0)
 
 
 def test_fresh_composes_new_pairs_of_the_sources_at_every_step(made):

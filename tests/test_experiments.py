@@ -19,6 +19,16 @@ def python(*words, cwd):
     return done.stdout
 
 
+def fails(*words, cwd):
+    """Return the one line that a wrong call prints."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr[-2000:]
+    (line,) = done.stderr.splitlines()
+    return line
+
+
 def test_multimnist_smoke(tmp_path):
     script = ROOT / "experiments" / "multimnist.py"
     small = ("--epochs", 1, "--train-pairs", 1000, "--test-pairs", 200)
@@ -29,6 +39,27 @@ def test_multimnist_smoke(tmp_path):
     result = json.loads((tmp_path / "x" / "result.json").read_text())
     assert len(result["accuracy"]["hypernetwork"]["test"]) == 9
     assert (tmp_path / "x" / "front.png").stat().st_size > 10_000
+
+
+def test_toy_fronts_smoke_and_what_it_refuses(tmp_path):
+    script = ROOT / "experiments" / "toy_fronts.py"
+    few = ("--rules", "epo", "--problems", "quadratic", "--steps", 40)
+    call = ("--preset", "smoke", "--out", tmp_path / "x", *few)
+    out = python(script, *call, cwd=tmp_path)
+    assert "| epo | 0." in out
+    result = json.loads((tmp_path / "x" / "toy.json").read_text())
+    assert 0 < result["rules"]["epo"]["problems"]["quadratic"]["gap"] < 0.1
+    assert (tmp_path / "x" / "toy.png").stat().st_size > 5_000
+    written = (tmp_path / "x" / "toy.json").stat().st_mtime_ns
+    assert (
+        python(script, *call, cwd=tmp_path) == out
+    )  # done already: nothing is trained
+    assert (tmp_path / "x" / "toy.json").stat().st_mtime_ns == written
+    other = fails(script, *call[:-1], 41, cwd=tmp_path)
+    assert "holds a run with" in other and "name a new --out" in other
+    assert "did you mean epo" in fails(
+        script, "--out", "y", "--rules", "ebo", cwd=tmp_path
+    )
 
 
 @pytest.mark.parametrize(

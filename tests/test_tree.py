@@ -38,6 +38,21 @@ def test_scales_are_those_of_the_initialiser():
         assert scales[f"{name}/kernel"] == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
 
 
+def test_jacobian_and_gramian_are_those_of_the_flat_function():
+    params = {"a": jnp.arange(6.0).reshape(2, 3), "b": jnp.array([1.0, -2.0])}
+    flat, unravel = ravel_pytree(params)
+
+    def function(params):
+        return jnp.stack([jnp.sum(params["a"] ** 2), params["a"][0] @ jnp.ones(3), 7.0])
+
+    values, rows = jax.jit(lambda at: tree.jacobian(function, at))(params)
+    expected = jax.jacfwd(lambda flat: function(unravel(flat)))(flat)
+    np.testing.assert_allclose(values, function(params))
+    flat_rows = jax.vmap(lambda row: ravel_pytree(row)[0])(rows)
+    np.testing.assert_allclose(flat_rows, expected)
+    np.testing.assert_allclose(tree.gramian(rows), expected @ expected.T)
+
+
 def test_errors():
     spec = tree.spec_of(lambda key: jax.random.normal(key, (3,)), KEY, draws=1)
     with pytest.raises(UsageError, match="vector of 3 parameters, found"):

@@ -6,7 +6,7 @@ the single images it is made of, and `multi_mnist` composes a set from any image
 needs more than JAX and NumPy, except a download, which needs the extra `data`.
 """
 
-from jaxpareto.data.batches import Batches, fresh, stored
+from jaxpareto.data.batches import Batches, fresh, stored, whole
 from jaxpareto.data.idx import read_idx
 from jaxpareto.data.layouts import LAYOUTS
 from jaxpareto.data.multimnist import multi_mnist
@@ -23,4 +23,5 @@ __all__ = [
     "multi_mnist",
     "read_idx",
     "stored",
+    "whole",
 ]

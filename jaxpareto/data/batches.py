@@ -73,6 +73,36 @@ def stored(split: Split, batch_size: int) -> Batches:
     return Batches(n // batch_size, split, begin, take)
 
 
+def whole(split: Split, *, steps: int) -> Batches:
+    """Give all examples at every step: full-batch training.
+
+    Args:
+      split: the examples; one with a leading axis of 1 and nothing in it will do for a
+        problem that has no data.
+      steps: steps in an epoch.
+
+    Raises:
+      UsageError: steps < 1.
+
+    >>> import jax.numpy as jnp
+    >>> batches = whole(Split(jnp.zeros((5, 2, 2)), jnp.zeros((5, 2), int)), steps=3)
+    >>> plan = batches.begin(batches.data, jax.random.key(0))
+    >>> batches.take(batches.data, plan, 2).images.shape
+    (5, 2, 2)
+    """
+    if steps < 1:
+        raise UsageError(f"{steps} steps; give at least 1")
+
+    def begin(data: Split, key: Key) -> None:
+        del data, key
+
+    def take(data: Split, plan: None, i: Array) -> Split:
+        del plan, i
+        return data
+
+    return Batches(steps, split, begin, take)
+
+
 def fresh(
     sources: Sequence[tuple[Array, Array]],
     *,

@@ -29,8 +29,10 @@ def cpmtl(
     pref: Array,
     *,
     rays: ArrayLike | None = None,
+    neighbors: int | None = None,
     slack: float = 0.0,
     normalize: bool = True,
+    restore: bool = False,
 ) -> tuple[Array, Info]:
     """Descend within the sector of the ray that a preference asks for.
 
@@ -46,14 +48,19 @@ def cpmtl(
       pref: [m], on the simplex; `p` is its ray, divided by its length.
       rays: [r, m], the reference vectors `u_j` (their lengths do not count); by default
         25 of them, `simplex.unit_rays`.
+      neighbors: how many of them count, those next to p; by default all. For two
+        objectives 2 bound the same sector, and the program stays small with many rays.
       slack: how early a constraint counts, as a difference of cosines.
       normalize: divide the weights so that `sum_i |weights_i| = m`.
+      restore: outside the sector go straight back to it: lambda = 0, the first phase of
+        Pareto MTL at any time. Without it a point of the front is never left, even in
+        the wrong sector, for there the shortest vector is zero.
 
     Returns:
       Weights [m] and `Info`; `active` is the size of I.
 
     Raises:
-      UsageError: wrong shapes, or a negative slack.
+      UsageError: wrong shapes, a negative slack, or fewer rays than neighbors.
 
     Source: Lin, Yang, Zhang and Kwong (2020), "Controllable Pareto multi-task
     learning", for the weights; Lin, Zhen, Li, Zhang and Kwong (2019), "Pareto
@@ -69,7 +76,8 @@ def cpmtl(
     """
     inputs = losses, gram, pref = checked(losses, gram, pref)
     own = _unit(to_ray(pref))
-    return _descend(inputs, own, _rays(rays, losses), slack, normalize)
+    near = _next_to(own, _rays(rays, losses), neighbors)
+    return _descend(inputs, own, near, slack, normalize, restore)
 
 
 def pmtl(
@@ -78,8 +86,10 @@ def pmtl(
     pref: Array,
     *,
     rays: ArrayLike | None = None,
+    neighbors: int | None = None,
     slack: float = 0.0,
     normalize: bool = True,
+    restore: bool = False,
 ) -> tuple[Array, Info]:
     """Descend within the sector of the nearest reference ray.
 
@@ -91,8 +101,10 @@ def pmtl(
       gram: [m, m], inner products of the task gradients.
       pref: [m], on the simplex.
       rays: [r, m], the reference vectors; by default 25 of them.
+      neighbors: how many of them count, those next to p; by default all.
       slack: how early a constraint counts, as a difference of cosines.
       normalize: divide the weights so that `sum_i |weights_i| = m`.
+      restore: as in `cpmtl`.
 
     Returns:
       Weights [m], possibly negative, and `Info`; `active` counts violated constraints.
@@ -109,7 +121,9 @@ def pmtl(
     """
     inputs = losses, gram, pref = checked(losses, gram, pref)
     rays = _rays(rays, losses)
-    return _descend(inputs, _nearest(rays, pref), rays, slack, normalize)
+    own = _nearest(rays, pref)
+    near = _next_to(own, rays, neighbors)
+    return _descend(inputs, own, near, slack, normalize, restore)
 
 
 def pmtl_feasible(
@@ -156,7 +170,12 @@ def pmtl_feasible(
 
 
 def _descend(
-    inputs: tuple[Array, ...], own: Array, rays: Array, slack: float, normalize: bool
+    inputs: tuple[Array, ...],
+    own: Array,
+    rays: Array,
+    slack: float,
+    normalize: bool,
+    restore: bool = False,
 ) -> tuple[Array, Info]:
     """Combine the task gradients and those of the violated constraints."""
     if slack < 0:
@@ -165,7 +184,8 @@ def _descend(
     m = losses.size
     differences, violated = _violated(losses, own, rays, slack)
     rows = jnp.concatenate([jnp.eye(m, dtype=gram.dtype), differences])
-    allowed = jnp.concatenate([jnp.ones(m, bool), violated])
+    outside = jnp.any(_violated(losses, own, rays, 0.0)[1])
+    allowed = jnp.concatenate([jnp.full(m, ~(outside & restore)), violated])
     found = shortest(rows @ gram @ rows.T, allowed)
     weights = found.x @ rows
     if normalize:
@@ -180,6 +200,26 @@ def _descend(
     )
 
 
+def _next_to(own: Array, rays: Array, count: int | None) -> Array:
+    """Return the `count` rays that are nearest to one's own, itself left out."""
+    if count is None:
+        return rays
+    if not 1 <= count <= len(rays):
+        raise UsageError(
+            f"neighbors must lie between 1 and {len(rays)}, the number of rays; "
+            f"found {count}"
+        )
+    cosines = rays @ own
+    order = jnp.argsort(jnp.where(_same(rays - own[None, :]), 2, -cosines))
+    return rays[order[:count]]
+
+
+def _same(differences: Array) -> Array:
+    """Say which rays are one's own [r], or round to it: they set no constraint."""
+    least = jnp.finfo(differences.dtype).eps ** 0.5
+    return jnp.max(jnp.abs(differences), axis=1) <= least
+
+
 def _violated(
     losses: Array, own: Array, rays: Array, slack: float
 ) -> tuple[Array, Array]:
@@ -187,9 +227,7 @@ def _violated(
     differences = rays - own[None, :]
     length = jnp.linalg.norm(losses)
     cosines = differences @ (losses / jnp.where(length > 0, length, 1))
-    # The ray itself, or one that rounds to it, sets no constraint.
-    other = jnp.max(jnp.abs(differences), axis=1) > jnp.finfo(losses.dtype).eps ** 0.5
-    return differences, other & (cosines > -slack) & (length > 0)
+    return differences, ~_same(differences) & (cosines > -slack) & (length > 0)
 
 
 def _nearest(rays: Array, pref: Array) -> Array:

@@ -58,12 +58,10 @@ def ferero(
     reach = jnp.maximum(jnp.max(jnp.abs(off)), 1)
 
     eye, none = jnp.eye(m, dtype=dtype), jnp.zeros((m, m), dtype)
-    tie = jnp.concatenate([eye, reach * eye], axis=1)  # w + v, with v in units of reach
-    hessian = tie.T @ gram @ tie + ridge * jnp.block(
-        [[none, none], [none, reach**2 * eye]]
-    )
-    linear = jnp.concatenate([jnp.zeros(m, dtype), -reach * off])
-    level = reach**2  # the objective's own size
+    # The variables are w and v / reach, and the objective is in units of reach^2.
+    tie = jnp.concatenate([eye / reach, eye], axis=1)  # w + v
+    hessian = tie.T @ gram @ tie + ridge * jnp.block([[none, none], [none, eye]])
+    linear = jnp.concatenate([jnp.zeros(m, dtype), -off / reach])
     one, zero = jnp.ones(m, dtype), jnp.zeros(m, dtype)
     program = Program(
         inequalities=jnp.concatenate([-eye, none], axis=1),
@@ -74,7 +72,7 @@ def ferero(
         values=jnp.array([1, 0], dtype),
     )
     start = jnp.concatenate([one / m, zero])
-    found = quadratic(program, hessian / level, linear / level, start)
+    found = quadratic(program, hessian, linear, start)
     w = jnp.maximum(found.x[:m], 0)
     return concluded(
         inputs,

@@ -13,7 +13,8 @@ def imtl_g(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
     the gradients, `w_i` proportional to `(C^+ 1)_i / |g_i|`
 
     Blind to the preference; weights may be negative. Where the solution's sum is zero
-    there is nothing to normalise: the weights are 0 and `converged` is False.
+    there is nothing to normalise: the weights are 0 and `converged` is False. So it is,
+    too, where no weights make the projections equal, as for most dependent gradients.
 
     Args:
       losses: [m], not used.
@@ -47,4 +48,5 @@ def imtl_g(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
     total = jnp.sum(weights)
     normal = jnp.abs(total) > eps**0.5 * jnp.sum(jnp.abs(weights))
     weights = jnp.where(normal, weights / jnp.where(normal, total, 1), 0)
-    return concluded(inputs, weights, converged=normal & jnp.all(there))
+    equal = jnp.max(jnp.abs(cosines @ solved - 1)) < eps**0.5
+    return concluded(inputs, weights, converged=normal & equal & jnp.all(there))

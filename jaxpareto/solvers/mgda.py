@@ -57,9 +57,8 @@ def shortest(gram: Array, allowed: Array | None = None) -> Solution:
     if allowed is not None:
         both = allowed[:, None] & allowed[None, :]
         # On the diagonal of the rest stands a 1, which draws their weights to zero.
-        gram = jnp.where(
-            both, gram, jnp.where(allowed, 0, jnp.eye(v, dtype=gram.dtype))
-        )
+        alone = jnp.diag(jnp.where(allowed, 0, 1).astype(gram.dtype))
+        gram = jnp.where(both, gram, alone)
     program, start = on_simplex(v, gram.dtype, allowed=allowed)
     found = quadratic(program, gram, jnp.zeros(v, gram.dtype), start)
     weights = jnp.maximum(found.x, 0)
