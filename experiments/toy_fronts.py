@@ -191,7 +191,7 @@ def _as_they_are(losses: Array, labels: Array) -> Array:
 
 def judge(problem: Problem, above: np.ndarray) -> dict[str, float]:
     """Compare a learned front with the true one; `above` [k, m] is above the ideal."""
-    moocore = require("moocore", "dev")
+    moocore = require("moocore", "metrics")
     asked = prefs.grid(ASKED, problem.m)
     ideal = np.array([problem.ends[i][i] for i in range(problem.m)])
     points = above + ideal

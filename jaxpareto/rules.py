@@ -43,7 +43,7 @@ def from_scalarisation(scalarisation: scalarize.Scalarisation) -> Weighting:
     def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
         del grams
         weights = jax.vmap(one, (0, None, 0))(losses, None, prefs)
-        return Weighed(weights, jnp.all(jnp.isfinite(weights), axis=1))
+        return Weighed(weights, _sound(losses, weights))
 
     return Weighting(weigh, needs_gram=False)
 
@@ -79,7 +79,7 @@ def from_set(rule: SetRule) -> Weighting:
     def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
         del grams
         weights = rule(losses, prefs)
-        return Weighed(weights, jnp.all(jnp.isfinite(weights), axis=1))
+        return Weighed(weights, _sound(losses, weights))
 
     return Weighting(weigh, needs_gram=False)
 
@@ -101,8 +101,8 @@ def hypervolume_gradient(
     Args:
       losses: [k, m], minimised.
       prefs: [k, m], each row on the simplex.
-      reference: [m], the worst losses that count; by default 1.1 times the largest ones
-        of the set, so that every point counts.
+      reference: [m], the worst losses that count; by default the largest ones of the
+        set and a tenth more, so that every point counts.
       penalty: weight of the cosine.
 
     Returns:
@@ -128,7 +128,9 @@ def hypervolume_gradient(
     if not penalty >= 0:
         raise UsageError(f"penalty must be 0 or more; found {penalty}")
     k, m = losses.shape
-    worst = 1.1 * jnp.max(losses, axis=0) if reference is None else reference
+    largest, smallest = jnp.max(losses, axis=0), jnp.min(losses, axis=0)
+    beyond = largest + 0.1 * jnp.maximum(jnp.abs(largest), largest - smallest)
+    worst = beyond if reference is None else reference
     worst = jnp.broadcast_to(jnp.asarray(worst, losses.dtype), (m,))
 
     def volumes(points: Array) -> Array:
@@ -246,6 +248,12 @@ def _cosine(losses: Array, ray: Array) -> Array:
     square = jnp.sum(jnp.square(losses))
     length = jnp.sqrt(jnp.where(square > 0, square, 1))
     return jnp.where(square > 0, losses @ ray / length / jnp.linalg.norm(ray), 0)
+
+
+def _sound(losses: Array, weights: Array) -> Array:
+    """Say at which preferences [k] both losses and weights are numbers."""
+    both = jnp.concatenate([losses, weights], axis=1)
+    return jnp.all(jnp.isfinite(both), axis=1)
 
 
 def _check_set(losses: Array, prefs: Array) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LAZY = {
-    *("matplotlib", "optuna", "safetensors", "sklearn", "tensorboardX"),
+    *("matplotlib", "moocore", "optuna", "safetensors", "sklearn", "tensorboardX"),
     *("tensorflow_datasets", "PIL", "torch"),
 }
 """Modules of the extras, and some that people have: loaded where they are used."""

@@ -21,6 +21,7 @@ from jaxpareto.train import (
     Hparams,
     Recipe,
     configure,
+    evaluate,
     init,
     log,
     loop,
@@ -80,6 +81,15 @@ def test_a_step_follows_the_gradient_of_the_weighted_losses():
     chex.assert_trees_all_close(after.phi, expected, atol=1e-6)
     np.testing.assert_allclose(info.objective, value, rtol=1e-5)
     np.testing.assert_allclose(info.grad_norm, optax.tree.norm(gradient), rtol=1e-4)
+
+
+def test_the_volume_of_four_tasks_is_the_same_without_moocore(monkeypatch):
+    pytest.importorskip("moocore", reason="extra `metrics`")
+    losses = jax.random.uniform(KEY, (6, 4))
+    corner = jnp.full(4, 1.1)
+    with_moocore = evaluate.volume(losses, corner)
+    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+    assert evaluate.volume(losses, corner) == pytest.approx(with_moocore, rel=1e-5)
 
 
 @pytest.mark.parametrize("gram_of", ["phi", "params"])

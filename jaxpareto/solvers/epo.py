@@ -65,8 +65,9 @@ def epo(
 
     program, start = on_simplex(m, gram.dtype)
     program = _with_rows(program, gram, bounds)
+    free = balancing | (size == 0)
     program = _with_rows(
-        program, gain[None, :], jnp.where(balancing, -jnp.inf, no_worse)[None]
+        program, gain[None, :], jnp.where(free, -jnp.inf, no_worse)[None]
     )
     # A direction of `sum(gram w)` that is longer than 1 would be a larger scale for the
     # solver, not another optimum.
@@ -94,12 +95,11 @@ def _anchor(losses: Array, pref: Array) -> tuple[Array, Array, Array]:
     shares = jnp.where(total > 0, weighted / jnp.where(total > 0, total, 1), 1 / m)
     imbalance = jnp.sum(xlogy(shares, m * shares))
     # A loss of zero asks for minus infinity; the smallest float asks for enough.
-    tiny = jnp.finfo(losses.dtype).tiny
-    return (
-        shares,
-        imbalance,
-        pref * (jnp.log(jnp.maximum(m * shares, tiny)) - imbalance),
-    )
+    info = jnp.finfo(losses.dtype)
+    slopes = jnp.log(jnp.maximum(m * shares, info.tiny)) - imbalance
+    # On the ray nothing is left but rounding, which must not choose the way.
+    off = jnp.max(jnp.abs(slopes)) > info.eps**0.75
+    return shares, imbalance, jnp.where(off, pref * slopes, 0)
 
 
 def _with_rows(program: Program, rows: Array, bounds: Array) -> Program:

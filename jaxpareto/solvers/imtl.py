@@ -12,7 +12,8 @@ def imtl_g(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
     `(gram w)_i / |g_i|` equal for all i, with `sum_i w_i = 1`: with the cosines C of
     the gradients, `w_i` proportional to `(C^+ 1)_i / |g_i|`
 
-    Blind to the preference; weights may be negative. Where the solution's sum is zero
+    Blind to the preference; weights may be negative, and since it is their sum that is
+    fixed, the direction may even point uphill. Where the solution's sum is zero
     there is nothing to normalise: the weights are 0 and `converged` is False. So it is,
     too, where no weights make the projections equal, as for most dependent gradients.
 

@@ -9,22 +9,28 @@ from jaxpareto.types import Array
 MAX_ITERATIONS = 60
 
 
-def nash_mtl(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
+def nash_mtl(
+    losses: Array, gram: Array, pref: Array, *, normalize: bool = True
+) -> tuple[Array, Info]:
     """Choose the direction with the largest product of gains.
 
     `gram w = 1 / w` with w > 0: the one minimum of `w' gram w / 2 - sum_i log w_i`,
     found by damped Newton steps
 
     Blind to the preference. Where the gradients leave no common descent, as on the
-    front, there is no solution and the weights grow: look at `converged`.
+    front, there is no solution and w grows without end: look at `converged`. Only its
+    direction is the bargain's, so the weights are brought to sum m unless one asks for
+    the equation's own.
 
     Args:
       losses: [m], not used.
       gram: [m, m], inner products of the task gradients.
       pref: [m], not used.
+      normalize: divide the weights so that their sum is m.
 
     Returns:
-      Weights [m], positive, in units of one over the gradients' length, and `Info`.
+      Weights [m], positive, and `Info`; if not normalized, in units of one over the
+      gradients' length.
 
     Raises:
       UsageError: shapes other than [m], [m, m], [m] with m >= 2.
@@ -32,7 +38,8 @@ def nash_mtl(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
     Source: Navon, Shamsian, Achituve, Maron, Kawaguchi, Chechik and Fetaya (2022),
     "Multi-task learning as a bargaining game", claim 3.1.
 
-    >>> print(nash_mtl(jnp.ones(2), jnp.diag(jnp.array([1.0, 4.0])), jnp.ones(2))[0])
+    >>> gram = jnp.diag(jnp.array([1.0, 4.0]))
+    >>> print(nash_mtl(jnp.ones(2), gram, jnp.ones(2), normalize=False)[0])
     [1.  0.5]
     """
     inputs = losses, gram, pref = checked(losses, gram, pref)
@@ -64,9 +71,14 @@ def nash_mtl(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
     start = jnp.ones(m, gram.dtype), jnp.full((), jnp.inf, gram.dtype), 0
     w, decrement, iterations = jax.lax.while_loop(going, move, start)
     zero = jnp.any(squares <= 0)
+    if normalize:  # dividing by the longest first keeps the sum within range
+        shares = w / (lengths / jnp.min(lengths))
+        weights = m * shares / jnp.sum(shares)
+    else:
+        weights = w / lengths
     return concluded(
         inputs,
-        w / lengths,
+        weights,
         converged=(decrement <= eps**0.75) & ~zero,
         iterations=iterations,
     )
