@@ -11,7 +11,7 @@ the hypernetwork to train. Here both go through the same trainer: the nine at on
 | preset | data | network | epochs | time on 2 cores |
 | --- | --- | --- | --- | --- |
 | `smoke` | multi-digits | MLP | 3 | a minute or so |
-| `protocol-a` | multi-mnist, fresh pairs | LeNet | 5 | 16 min for 3 epochs |
+| `protocol-a` | multi-mnist, fresh pairs | LeNet | 10 | half an hour |
 | `report` | multi-mnist | CNN 32-64-96, RMSprop | 50 | a day; use a GPU |
 
 What was found is in `README.md` and `experiments/LOG.md`. Any setting of
@@ -45,12 +45,12 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {
             "data": "multi-mnist",
             "network": "lenet",
-            "epochs": 5,
+            "epochs": 10,
             "fresh_pairs": True,
             "checkpoint_every": 1,
         },
         {"learning_rate": 8e-3, "warmup": 200},
-        {"learning_rate": 3e-3, "warmup": 200},
+        {"learning_rate": 1.6e-2, "warmup": 200},
     ),
     "report": (
         {

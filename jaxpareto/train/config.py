@@ -44,7 +44,7 @@ class Config:
         "phi", "whose gradients a solver compares: " + ", ".join(GRAM_OF)
     )
     sampler: str = option("dirichlet", "of preferences: " + ", ".join(SAMPLERS))
-    alpha: float = option(1.0, "concentration of the Dirichlet sampler")
+    alpha: float = option(0.2, "concentration of the Dirichlet sampler")
     prefs_per_step: int = option(8, "preferences at every step")
     split_batch: bool = option(True, "they share the batch, or each sees all of it")
     epochs: int = option(20, "times through the training pairs")
@@ -122,7 +122,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "network": "mlp",
         "chunk_size": 500,
         "fresh_pairs": True,
-        "alpha": 0.2,
         "epochs": 40,
         "learning_rate": 3e-3,
         "warmup": 50,
