@@ -160,23 +160,30 @@ def front_figure(
 
 
 def save_front(
-    front: Front, path: str | os.PathLike[str], *, independent: Front | None = None
+    fronts: Front | Sequence[Front],
+    path: str | os.PathLike[str],
+    *,
+    independent: Front | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Path:
-    """Draw a front into a file, whole or not at all.
+    """Draw a front, or several, into a file, whole or not at all.
 
     The file is written beside its place and moved there, so that a reader never sees
     half of it. The same front makes the same file.
 
     Args:
-      front: as for `front_figure`.
+      fronts: as for `front_figure`.
       path: where to; ends in .png (300 dots per inch), .pdf or .svg.
-      independent: networks trained one by one, in place of front["independent"].
+      independent: networks trained one by one, in place of front["independent"]; for a
+        single front.
+      labels: one for each of several fronts.
 
     Returns:
       The path.
 
     Raises:
-      UsageError: another ending, or as for `front_figure`.
+      UsageError: another ending, independent networks beside several fronts, or as for
+        `front_figure`.
       RunError: the file cannot be written, or Matplotlib is not installed.
 
     >>> from tempfile import TemporaryDirectory
@@ -192,8 +199,10 @@ def save_front(
             f"cannot draw into {path.name!r}; accepted endings: {', '.join(_DATES)}"
         )
     if independent is not None:
-        front = {**front, "independent": independent}
-    figure = front_figure(front)
+        if not isinstance(fronts, Mapping):
+            raise UsageError("independent networks go with a single front; got several")
+        fronts = {**fronts, "independent": independent}
+    figure = front_figure(fronts, labels=labels)
     from matplotlib import rc_context
 
     date = _DATES[suffix]

@@ -61,7 +61,9 @@ def from_solver(solver: solvers.Solver) -> Weighting:
     def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
         if grams is None:
             raise UsageError("a gradient solver needs the Gramians [k, m, m]; got None")
-        weights, info = jax.vmap(solver)(losses, grams, prefs)
+        # Accelerators would round these small products, and solvers read differences.
+        with jax.default_matmul_precision("highest"):
+            weights, info = jax.vmap(solver)(losses, grams, prefs)
         return Weighed(weights, info.converged)
 
     return Weighting(weigh, needs_gram=True)
@@ -79,7 +81,10 @@ def from_set(rule: SetRule) -> Weighting:
     def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
         del grams
         weights = rule(losses, prefs)
-        return Weighed(weights, _sound(losses, weights))
+        told = jnp.any(
+            weights != 0, axis=1
+        )  # else this member does not know where to go
+        return Weighed(weights, told & _sound(losses, weights))
 
     return Weighting(weigh, needs_gram=False)
 

@@ -403,3 +403,18 @@ def test_shapes_that_would_broadcast_are_refused(name, losses, prefs):
 def test_options_out_of_range_are_refused(rule, options, found):
     with pytest.raises(UsageError, match=found):
         rule(jnp.ones((3, 2)), jnp.ones((3, 2)), **options)
+
+
+def test_what_cannot_be_weighed_is_flagged():
+    """Losses that are no numbers, and a reference that nothing dominates."""
+    wishes = jnp.array([[0.3, 0.7], [0.6, 0.4]])
+    broken = jnp.array([[1.0, 2.0], [jnp.nan, 1.0]])
+    for name in ("linear", "chebyshev"):
+        assert RULES[name].weigh(broken, None, wishes).solved.tolist() == [True, False]
+    below = partial(hypervolume_gradient, reference=jnp.full(2, 0.5), penalty=0.0)
+    losses = jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    weighed = from_set(below).weigh(losses, None, wishes)
+    assert not weighed.solved.any() and not weighed.weights.any()
+    assert RULES["hypervolume"].weigh(losses, None, wishes).solved.all()
+    negative = RULES["hypervolume"].weigh(losses - 5, None, wishes)
+    assert negative.solved.all()

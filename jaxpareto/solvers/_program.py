@@ -197,7 +197,10 @@ def minimise(
 def on_simplex(
     v: int, dtype: jnp.dtype, *, allowed: Array | None = None
 ) -> tuple[Program, Array]:
-    """Return `x >= 0, sum x = 1`, with a start; entries not allowed have to be 0."""
+    """Return `x >= 0, sum x = 1`, with a start.
+
+    Entries not allowed are left out of the sum; a cost of their own brings them to 0.
+    """
     eye = jnp.eye(v, dtype=dtype)
     allowed = jnp.ones(v, dtype) if allowed is None else allowed.astype(dtype)
     program = Program(-eye, jnp.zeros(v, dtype), allowed[None, :], jnp.ones(1, dtype))
