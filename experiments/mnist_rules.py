@@ -9,7 +9,7 @@ rule changes. Settings were chosen for linear scalarisation.
 | preset | data | epochs | time on 2 cores |
 | --- | --- | --- | --- |
 | `smoke` | multi-digits, MLP | 2 | a minute, most of it compilation |
-| `mnist` | multi-mnist, LeNet, fresh pairs | 3 | 12 minutes |
+| `mnist` | multi-mnist, LeNet, fresh pairs | 3 | 11 minutes |
 
 Each rule is a run of its own, `out/RULE`, and a killed call continues where it stopped.
 Any setting of `jaxpareto front` can be added and holds for all of them.

@@ -11,7 +11,7 @@ Then 1,000 preferences are asked for, and what comes back is laid over the truth
 | preset | steps | preferences a step | time on 2 cores |
 | --- | --- | --- | --- |
 | `smoke` | 60, two rules | 8 | half a minute, most of it compilation |
-| `full` | 3,000 | 32 | under ten minutes |
+| `full` | 3,000 | 32 | 7 minutes |
 
 Expected: on the concave front of `vlmop2` the rules that weigh losses linearly crowd at
 its ends (gaps of 6e-3 and more), those that are blind to the preference find one point,

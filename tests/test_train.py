@@ -38,6 +38,7 @@ from jaxpareto.types import Split
 KEY = jax.random.key(0)
 NET = mlp((6, 6), classes=4, widths=(8,))
 HPARAMS = Hparams(learning_rate=1e-2)
+stepped = jax.jit(step, static_argnums=0)  # eager steps compile operation by operation
 
 
 def examples(n, seed=1):
@@ -63,7 +64,7 @@ def test_a_step_follows_the_gradient_of_the_weighted_losses():
     wishes = np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)
     mine = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2)
     state, batch = init(mine, KEY, HPARAMS), examples(12)
-    after, info = step(mine, state, batch, HPARAMS)
+    after, info = stepped(mine, state, batch, HPARAMS)
 
     def objective(phi):
         total = 0.0
@@ -99,7 +100,7 @@ def test_a_step_follows_the_weights_of_a_solver(gram_of):
     mine = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2, gram_of=gram_of)
     mine = mine._replace(rule=RULES["mgda"])
     state, batch = init(mine, KEY, HPARAMS), examples(12)
-    after, info = step(mine, state, batch, HPARAMS)
+    after, info = stepped(mine, state, batch, HPARAMS)
 
     def loss(params, i):
         logits = mine.conditioned.forward(params, batch.images / 255.0)
@@ -139,7 +140,7 @@ def test_a_solver_on_a_split_batch_is_the_mean_over_its_parts():
         first = 0 if split else 6 * (len(found) - 1)
         size = 12 if split else 6
         part = jax.tree.map(lambda x, a=first, b=first + size: x[a:b], batch)
-        found[str(each)] = step(mine, state, part, HPARAMS)[0].phi
+        found[str(each)] = stepped(mine, state, part, HPARAMS)[0].phi
     both, *halves = found.values()
     mean = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
     chex.assert_trees_all_close(both, mean, atol=1e-6)
@@ -151,7 +152,7 @@ def test_a_loss_of_ones_own():
         losses=lambda outputs, labels: jnp.mean(jnp.square(outputs[..., 0] - labels), 0)
     )
     state, batch = init(mine, KEY, HPARAMS), examples(12)
-    _, info = step(mine, state, batch, HPARAMS)
+    _, info = stepped(mine, state, batch, HPARAMS)
     logits = mine.conditioned.apply(
         state.phi, jnp.array([0.5, 0.5]), batch.images / 255.0
     )
@@ -178,12 +179,12 @@ def test_a_split_batch_is_the_mean_over_its_parts():
     batch = examples(12)
     split = recipe("sgd", prefs.fixed(wishes), prefs_per_step=2, split_batch=True)
     state = init(split, KEY, HPARAMS)
-    found, _ = step(split, state, batch, HPARAMS)
+    found, _ = stepped(split, state, batch, HPARAMS)
     halves = []
     for i, wish in enumerate(wishes):
         alone = recipe("sgd", prefs.fixed(wish[None]))
         half = jax.tree.map(lambda x, i=i: x[6 * i : 6 * (i + 1)], batch)
-        halves.append(step(alone, state, half, HPARAMS)[0].phi)
+        halves.append(stepped(alone, state, half, HPARAMS)[0].phi)
     mean = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
     chex.assert_trees_all_close(found.phi, mean, atol=1e-6)
 

@@ -42,8 +42,9 @@ def checked(losses: Array, gram: Array | None, pref: Array) -> tuple[Array, ...]
 def scaled(gram: Array) -> tuple[Array, Array]:
     """Divide a Gramian by its largest diagonal entry; return both."""
     size = jnp.max(jnp.diagonal(gram))
-    size = jnp.where(size > 0, size, 1)
-    return gram / size, size
+    normal = size > jnp.finfo(gram.dtype).tiny  # by less, division is not defined
+    size = jnp.where(normal, size, 1)
+    return jnp.where(normal, gram / size, 0), size
 
 
 def concluded(

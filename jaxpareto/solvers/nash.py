@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxpareto.solvers._shared import Info, checked, concluded
+from jaxpareto.solvers._shared import Info, checked, concluded, scaled
 from jaxpareto.types import Array
 
-MAX_ITERATIONS = 60
+MAX_ITERATIONS = 100
 
 
 def nash_mtl(
@@ -45,12 +45,11 @@ def nash_mtl(
     inputs = losses, gram, pref = checked(losses, gram, pref)
     m = losses.size
     eps = jnp.finfo(gram.dtype).eps
+    gram, size = scaled(gram)
     squares = jnp.diagonal(gram)
-    largest = jnp.max(squares)
-    largest = jnp.where(largest > 0, largest, 1)
     # In units of each gradient's own length; a gradient of length zero asks for an
     # infinite weight, and gets that of the shortest length that rounding can tell.
-    lengths = jnp.sqrt(jnp.maximum(squares, eps**2 * largest))
+    lengths = jnp.sqrt(jnp.maximum(squares, eps**2))
     cosines = gram / (lengths[:, None] * lengths[None, :])
 
     def move(carry):
@@ -60,8 +59,11 @@ def nash_mtl(
         step = -jnp.linalg.solve(hessian, gradient)
         decrement = jnp.sqrt(jnp.maximum(-gradient @ step, 0))
         # Self-concordant: this step stays positive; a full one is safe near the end.
-        w = w + step / jnp.where(decrement < 0.25, 1, 1 + decrement)
-        return jnp.maximum(w, eps), decrement, iterations + 1
+        moved = w + step / jnp.where(decrement < 0.25, 1, 1 + decrement)
+        # Opposite gradients, rounded, can make the system singular: stay, unconverged.
+        sound = jnp.all(jnp.isfinite(moved))
+        w = jnp.where(sound, jnp.maximum(moved, eps), w)
+        return w, jnp.where(sound, decrement, jnp.inf), iterations + 1
 
     def going(carry):
         w, decrement, iterations = carry
@@ -71,11 +73,11 @@ def nash_mtl(
     start = jnp.ones(m, gram.dtype), jnp.full((), jnp.inf, gram.dtype), 0
     w, decrement, iterations = jax.lax.while_loop(going, move, start)
     zero = jnp.any(squares <= 0)
-    if normalize:  # dividing by the longest first keeps the sum within range
+    if normalize:  # in units of the shortest length, so that nothing overflows
         shares = w / (lengths / jnp.min(lengths))
         weights = m * shares / jnp.sum(shares)
     else:
-        weights = w / lengths
+        weights = w / lengths / jnp.sqrt(size)
     return concluded(
         inputs,
         weights,
