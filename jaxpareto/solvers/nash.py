@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxpareto.solvers._shared import Info, checked, concluded, scaled
 from jaxpareto.types import Array
 
-MAX_ITERATIONS = 100
+MAX_ITERATIONS = 60
 
 
 def nash_mtl(
@@ -81,6 +81,6 @@ def nash_mtl(
     return concluded(
         inputs,
         weights,
-        converged=(decrement <= eps**0.75) & ~zero,
+        converged=(decrement <= eps**0.5) & ~zero,
         iterations=iterations,
     )
