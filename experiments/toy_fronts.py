@@ -13,10 +13,11 @@ Then 1,000 preferences are asked for, and what comes back is laid over the truth
 | `smoke` | 60, two rules | 8 | half a minute, most of it compilation |
 | `full` | 3,000 | 32 | 7 minutes |
 
-Expected: on the concave front of `vlmop2` the rules that weigh losses linearly crowd at
-its ends (gaps of 6e-3 and more), those that are blind to the preference find one point,
-and all others cover it (gaps below 2e-3). A rule is trained on all problems at once, by
-`vmap`. A killed run continues with the rule at which it stopped.
+Expected: on the concave front of `vlmop2` the rules that minimise a weighted mean, of
+losses or of logarithms, crowd at its ends (gaps of 3e-3 and more; `spread`, which
+pushes them apart, covers it and does not obey), those that are blind to the preference
+find one point, and all others cover it (gaps below 1e-3). A rule is trained on all
+problems at once, by `vmap`. A killed run continues with the rule at which it stopped.
 
 The losses that rules see are measured from the ideal point, so that every ray meets the
 front. `toy.json` has the numbers, `toy.npz` the fronts, `toy.png` the picture.
@@ -60,10 +61,6 @@ class Preset(NamedTuple):
 
 
 PRESETS = {"smoke": Preset(60, 8, ("linear", "epo")), "full": Preset(3000, 32)}
-
-LINEAR = ("linear", "log", "cagrad", "spread")
-"""Those that minimise a weighted mean, of the losses or of their logarithms: on a
-concave front theory sends them to its ends."""
 
 
 def toy_rules(m: int) -> dict[str, Weighting]:

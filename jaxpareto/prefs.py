@@ -9,6 +9,9 @@ walks over a `grid` or over the field's `rays`; what a person writes goes throug
 of losses, and `to_pref` a direction into a preference.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -265,6 +268,16 @@ def rays(k: int, m: int) -> NDArray[np.float32]:
     return ((points * h + 1) / (h + m)).astype(np.float32)
 
 
+def _steady(draw: Callable[[Key, int, int], Array], m: int) -> Sampler:
+    """Make a sampler of a draw that is the same from the first step to the last."""
+
+    def sampler(key: Key, k: int, progress: ArrayLike = 1.0) -> Array:
+        del progress
+        return draw(key, k, m)
+
+    return sampler
+
+
 def dirichlet_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     """Make the sampler that draws from `dirichlet` for m objectives.
 
@@ -272,11 +285,7 @@ def dirichlet_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     (5, 2)
     """
 
-    def sampler(key: Key, k: int, progress: ArrayLike = 1.0) -> Array:
-        del progress
-        return dirichlet(key, k, m, alpha=alpha)
-
-    return sampler
+    return _steady(partial(dirichlet, alpha=alpha), m)
 
 
 def uniform_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
@@ -286,12 +295,7 @@ def uniform_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     (5, 2)
     """
     del alpha
-
-    def sampler(key: Key, k: int, progress: ArrayLike = 1.0) -> Array:
-        del progress
-        return uniform(key, k, m)
-
-    return sampler
+    return _steady(uniform, m)
 
 
 def stratified_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
@@ -301,12 +305,7 @@ def stratified_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     (5, 2)
     """
     del alpha
-
-    def sampler(key: Key, k: int, progress: ArrayLike = 1.0) -> Array:
-        del progress
-        return stratified(key, k, m)
-
-    return sampler
+    return _steady(stratified, m)
 
 
 def annealed_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:

@@ -110,7 +110,7 @@ def pmtl(
       Weights [m], possibly negative, and `Info`; `active` counts violated constraints.
 
     Raises:
-      UsageError: wrong shapes, or a negative slack.
+      UsageError: wrong shapes, a negative slack, or fewer rays than neighbors.
 
     Source: Lin, Zhen, Li, Zhang and Kwong (2019), "Pareto multi-task learning",
     section 4.
@@ -201,7 +201,7 @@ def _descend(
 
 
 def _next_to(own: Array, rays: Array, count: int | None) -> Array:
-    """Return the `count` rays that are nearest to one's own, itself left out."""
+    """Return the `count` rays nearest to one's own, itself left out; None: all rays."""
     if count is None:
         return rays
     if not 1 <= count <= len(rays):
