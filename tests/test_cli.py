@@ -53,6 +53,14 @@ def test_list_says_what_each_rule_does(capsys):
         assert line.endswith(")"), "the source is named last"
 
 
+def test_a_sampler_that_cannot_draw_so_many_leaves_no_run_behind(tmp_path, capsys):
+    words = ["--sampler", "annealed", "--tasks", 3, "--prefs-per-step", 5]
+    words += ["--no-split-batch", "--out", tmp_path / "x"]
+    assert call("front", *SMALL, *words) == 2
+    assert "3 or 6; found 5" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("rule", ["epo", "hypervolume"])
 def test_rules_that_need_more_than_losses(rule, tmp_path, capsys):
     words = ["--rule", rule, "--epochs", 1, "--out", tmp_path / "x", "--quiet"]

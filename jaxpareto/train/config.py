@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+
 from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.data import DATASETS, LAYOUTS
 from jaxpareto.errors import UsageError, check_name
@@ -94,6 +96,11 @@ class Config:
             raise UsageError(
                 "independent networks each see the whole batch; add --no-split-batch"
             )
+        if (
+            self.conditioner != "independent"
+        ):  # traced, not run: it says what it refuses
+            draw = SAMPLERS[self.sampler](self.tasks, self.alpha)
+            jax.eval_shape(lambda: draw(jax.random.key(0), self.prefs_per_step))
         if self.split_batch:
             check_split(self.batch_size, self.prefs_per_step)
 
