@@ -59,7 +59,7 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "optimizer": "rmsprop",
             "epochs": 50,
         },
-        {"width": 16, "warmup": 200},
+        {"conditioner_options": "width=16", "warmup": 200},
         {},
     ),
 }

@@ -119,7 +119,12 @@ def _add_front(commands: Any) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
-        "--list", action=_List, help="say what each --rule and --sampler does, and stop"
+        "--preset", metavar="NAME", help="a published method's settings (--list)"
+    )
+    parser.add_argument(
+        "--list",
+        action=_List,
+        help="say what each preset, conditioner, rule and sampler does, and stop",
     )
     add_settings(parser)
 
@@ -151,20 +156,38 @@ def given_settings(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 class _List(argparse.Action):
-    """Print the rules and the samplers, one line each, and leave."""
+    """Print what can be named, one line each, and leave."""
 
     def __init__(self, *args: Any, **settings: Any):
         super().__init__(*args, **(settings | {"nargs": 0}))
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         from jaxpareto import prefs, rules
+        from jaxpareto.conditioned import CONDITIONERS
+        from jaxpareto.train.presets import PRESETS
 
-        rows = [(name, *rules.ABOUT[name]) for name in rules.RULES]
-        print("--rule NAME: how the tasks are weighed at a preference")
-        _columns(rows)
+        print("--preset NAME: the settings of a published method")
+        _columns([(name, each.paper) for name, each in PRESETS.items()])
+        print("\n--conditioner NAME: how the network depends on the preference")
+        _columns(
+            [(name, each.about, each.source) for name, each in CONDITIONERS.items()]
+        )
+        print("\n--rule NAME: how the tasks are weighed at a preference")
+        _columns([(name, *rules.ABOUT[name]) for name in rules.RULES])
         print("\n--sampler NAME: where the preferences of a step come from")
         _columns([(name, *prefs.ABOUT[name]) for name in prefs.SAMPLERS])
+        print("\n--conditioner-options NAME=VALUE,...: with their defaults")
+        _columns([(n, _words(each.options)) for n, each in CONDITIONERS.items()])
+        print("\n--rule-options NAME=VALUE,...: with their defaults")
+        _columns([(name, _words(rules.options_of(name))) for name in rules.RULES])
         parser.exit()
+
+
+def _words(known: dict[str, Any]) -> str:
+    """Spell options as the command line takes them."""
+    from jaxpareto.options import spell
+
+    return spell(known) or "-"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> None:
@@ -177,6 +200,7 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> None:
 
 def _front(asked: argparse.Namespace) -> None:
     from jaxpareto.train.config import configure
+    from jaxpareto.train.presets import preset
     from jaxpareto.train.run import read_config, recorded_data_dir, train_front
 
     given = given_settings(asked)
@@ -188,6 +212,8 @@ def _front(asked: argparse.Namespace) -> None:
             stored, _ = read_config(out)
             given = dataclasses.asdict(stored) | given
             data_dir = data_dir or recorded_data_dir(out)
+    if asked.preset is not None:
+        given = preset(asked.preset).settings | given
     config = configure(**given)
     out = out or _free_folder(config.data)
     plot = require("jaxpareto.plot", "plot")

@@ -138,6 +138,37 @@ def stratified(key: Key, k: int, m: int) -> Array:
     return jnp.roll(prefs, jax.random.randint(turn_key, (), 0, m), axis=1)
 
 
+def log_uniform(key: Key, k: int, m: int, *, least: float = 1e-3) -> Array:
+    """Draw weights whose logarithms are uniform, and divide by their sum.
+
+    `pref_i = w_i / sum_j w_j`, `log w_i` uniform on [log least, 0], independent
+
+    Args:
+      key: random key; it is consumed.
+      k: how many preferences.
+      m: how many objectives.
+      least: the smallest weight beside the largest, no unit; between 0 and 1.
+
+    Returns:
+      [k, m], each row on the simplex.
+
+    Raises:
+      UsageError: k < 1, m < 2, or least is not between 0 and 1.
+
+    Source: Dosovitskiy and Djolonga (2020), "You only train once: loss-conditional
+    training of deep networks", section 3.
+
+    >>> prefs = log_uniform(jax.random.key(0), 100, 2)
+    >>> bool((prefs > 0.99).any()), bool((prefs < 0.01).any())
+    (True, True)
+    """
+    _check_counts(k, m)
+    if not 0 < least < 1:
+        raise UsageError(f"least must lie between 0 and 1; found {least}")
+    logs = np.log(least) * jax.random.uniform(key, (k, m))
+    return jax.nn.softmax(logs, axis=1)
+
+
 def annealed(k: int, m: int, progress: ArrayLike, *, power: float = 5.0) -> Array:
     """Lay preferences out on a grid that spreads from the centre to the vertices.
 
@@ -308,6 +339,16 @@ def stratified_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     return _steady(stratified, m)
 
 
+def log_uniform_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
+    """Make the sampler that draws from `log_uniform`; alpha is not used.
+
+    >>> log_uniform_sampler(2)(jax.random.key(0), 5).shape
+    (5, 2)
+    """
+    del alpha
+    return _steady(log_uniform, m)
+
+
 def annealed_sampler(m: int, alpha: ArrayLike = 1.0) -> Sampler:
     """Make the sampler that answers with `annealed`; key and alpha are not used.
 
@@ -396,6 +437,7 @@ SAMPLERS = {
     "dirichlet": dirichlet_sampler,
     "uniform": uniform_sampler,
     "stratified": stratified_sampler,
+    "log-uniform": log_uniform_sampler,
     "annealed": annealed_sampler,
 }
 """Name -> `maker(m, alpha) -> sampler(key, k, progress=1.0) -> prefs [k, m]`."""
@@ -409,6 +451,10 @@ ABOUT: dict[str, tuple[str, str]] = {
     "stratified": (
         "anywhere with equal chance, and evenly in each step",
         "McKay et al. (1979)",
+    ),
+    "log-uniform": (
+        "weights of any size with equal chance: often near the vertices",
+        "Dosovitskiy, Djolonga (2020)",
     ),
     "annealed": (
         "a grid that spreads from the centre as training goes on; nothing random",

@@ -11,8 +11,8 @@ one from a function of your own. Set rules are defined here, formulas side by si
 """
 
 from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,9 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxpareto import scalarize, solvers
-from jaxpareto.errors import UsageError
+from jaxpareto.errors import UsageError, check_name
 from jaxpareto.metrics import hypervolume, nondominated
+from jaxpareto.options import of_function, parse
 from jaxpareto.simplex import to_ray
 from jaxpareto.types import Array, Weighed, Weighting
 
@@ -203,6 +204,47 @@ SETS: dict[str, SetRule] = {"hypervolume": hypervolume_gradient, "spread": sprea
 """Name -> set rule."""
 
 
+_FUNCTIONS: dict[str, tuple[Callable[..., Weighting], Callable[..., Any]]] = {
+    **{name: (from_scalarisation, f) for name, f in scalarize.SCALARISATIONS.items()},
+    **{name: (from_solver, f) for name, f in solvers.SOLVERS.items()},
+    **{name: (from_set, f) for name, f in SETS.items()},
+}
+
+
+_ARRAYS = ("rays", "key")  # options that words cannot give
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """List the options of a rule that words can give, with their defaults.
+
+    >>> options_of("stch")
+    {'ideal': 0.0, 'scale': 1.0, 'mu': 0.01}
+    """
+    known = of_function(_FUNCTIONS[check_name(name, _FUNCTIONS, "rule")][1])
+    return {each: known[each] for each in known if each not in _ARRAYS}
+
+
+@cache
+def rule_with_options(name: str, words: str = "") -> Weighting:
+    """Make a rule by name, with options as words.
+
+    Args:
+      name: a name of `RULES`.
+      words: `"name=value,..."`, of `options_of(name)`.
+
+    Raises:
+      UsageError: no such rule, no such option of it, or not of that type.
+
+    >>> rule = rule_with_options("stch", "mu=0.5")
+    >>> rule.needs_gram
+    False
+    """
+    known = options_of(name)
+    make, function = _FUNCTIONS[name]
+    given = parse(words, known, f"rule {name}")
+    return make(partial(function, **given)) if given else RULES[name]
+
+
 class Entry(NamedTuple):
     """A row of the list of rules.
 
@@ -218,9 +260,7 @@ class Entry(NamedTuple):
 
 
 RULES: dict[str, Weighting] = {
-    **{name: from_scalarisation(f) for name, f in scalarize.SCALARISATIONS.items()},
-    **{name: from_solver(f) for name, f in solvers.SOLVERS.items()},
-    **{name: from_set(f) for name, f in SETS.items()},
+    name: make(function) for name, (make, function) in _FUNCTIONS.items()
 }
 """Name -> rule."""
 

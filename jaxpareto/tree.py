@@ -13,7 +13,7 @@ initialised directly. It is read off `net.init`, never written by hand.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,13 +31,17 @@ class Spec(NamedTuple):
       treedef: the structure, as `jax.tree.structure` gives it.
       paths: the name of each leaf, as `"conv0/kernel"`.
       shapes: the shape of each leaf.
-      scales: the root mean square of each leaf under direct initialisation.
+      scales: how far the numbers of each leaf spread around `means` under direct
+        initialisation: a standard deviation.
+      means: the constant that a leaf starts around: 1 for the scale of a normalisation,
+        0 for kernels and biases.
     """
 
     treedef: Any
     paths: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     scales: tuple[float, ...]
+    means: tuple[float, ...]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -49,12 +53,17 @@ class Spec(NamedTuple):
         """`n`, the number of scalars in the pytree."""
         return sum(self.sizes)
 
+    def each(self, values: Sequence[float]) -> np.ndarray:
+        """Repeat one value per leaf for each of its numbers, [n] float32."""
+        return np.repeat(np.asarray(values, np.float32), self.sizes)
+
 
 def spec_of(init: Callable[[Key], Params], key: Key, *, draws: int = 16) -> Spec:
     """Describe the pytree that `init` makes.
 
     The scale of a leaf is measured, not derived from a fan-in, so that it is right for
-    any network and any initialiser: `scale = sqrt(mean(leaf^2))` over a few draws.
+    any network and any initialiser: over a few draws, `scale = sqrt(mean(leaf^2))` of a
+    leaf that starts around zero, and `std(leaf)` of one that starts around a constant.
 
     Args:
       init: `init(key) -> params`, a pytree of floating-point arrays.
@@ -74,18 +83,28 @@ def spec_of(init: Callable[[Key], Params], key: Key, *, draws: int = 16) -> Spec
                 f"parameter {name} has type {leaf.dtype}; floats are needed"
             )
 
-    def mean_squares(key: Key) -> list[Array]:
-        return [jnp.mean(jnp.square(leaf)) for leaf in jax.tree.leaves(init(key))]
+    def moments(key: Key) -> list[tuple[Array, Array]]:
+        leaves = jax.tree.leaves(init(key))
+        return [(jnp.mean(leaf), jnp.mean(jnp.square(leaf))) for leaf in leaves]
 
     # One draw after another: a large network is never held `draws` times in memory.
-    squares = jax.lax.map(mean_squares, jax.random.split(key, draws))
+    found = [
+        (float(np.mean(mean)), float(np.mean(square)))
+        for mean, square in jax.lax.map(moments, jax.random.split(key, draws))
+    ]
+    # A mean that is small beside the spread is the accident of a few draws.
+    means = [mean if mean**2 > 0.5 * square else 0.0 for mean, square in found]
     return Spec(
         treedef=treedef,
         paths=tuple(
             jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves
         ),
         shapes=tuple(tuple(leaf.shape) for _, leaf in leaves),
-        scales=tuple(float(np.sqrt(np.mean(square))) for square in squares),
+        scales=tuple(
+            math.sqrt(max(square - mean**2, 0.0))
+            for mean, (_, square) in zip(means, found, strict=True)
+        ),
+        means=tuple(means),
     )
 
 

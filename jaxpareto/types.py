@@ -39,8 +39,8 @@ class Net(NamedTuple):
 
     Attributes:
       init: `init(key) -> params`; the key is consumed.
-      apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float,
-        logits [b, m, c]. A key turns dropout on.
+      apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float, or
+        [b, h, w, channels], logits [b, m, c]. A key turns dropout on.
     """
 
     init: Callable[[Key], Params]
@@ -57,11 +57,14 @@ class Conditioned(NamedTuple):
       init: `init(key) -> phi`; the key is consumed.
       params: `params(phi, pref) -> params`, pref [m]: the target network for `pref`.
       forward: `forward(params, images, *, key=None) -> logits`, [b, h, w] -> [b, m, c].
+      penalty: `penalty(phi) -> scalar`, what the source of this network adds to its
+        loss, or None.
     """
 
     init: Callable[[Key], Params]
     params: Callable[[Params, Array], Params]
     forward: Callable[..., Array]
+    penalty: Callable[[Params], Array] | None = None
 
     def apply(self, phi: Params, pref: Array, images: Array, *, key: Key | None = None):
         """Answer for one preference: `forward(params(phi, pref), images)`."""

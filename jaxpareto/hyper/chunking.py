@@ -4,7 +4,7 @@ A `Chunking` is a list of groups of equally long chunks, numbered group by group
 ways to cut are provided: equal slices of the flat vector, whatever they contain, and
 one chunk per convolution filter, dense matrix or bias vector.
 
->>> spec = Spec(None, ("kernel",), ((3, 3, 1, 4),), (1.0,))
+>>> spec = Spec(None, ("kernel",), ((3, 3, 1, 4),), (1.0,), (0.0,))
 >>> equal_slices(spec, 10).groups
 (Group(size=10, count=4),)
 >>> per_filter(spec).groups
@@ -12,6 +12,7 @@ one chunk per convolution filter, dense matrix or bias vector.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +41,14 @@ class Chunking(NamedTuple):
       order: for each of the n parameters its place in the concatenated chunks, or None
         where the chunks in order are the vector (and surplus at the end is dropped).
       scales: per group [count, size], the standard deviation that each number should
-        have at initialisation; zero where the direct initialisation is zero.
+        have at initialisation; zero where the direct initialisation is a constant.
+      means: per group [count, size], the constant that each number should start around.
     """
 
     groups: tuple[Group, ...]
     order: np.ndarray | None
     scales: tuple[np.ndarray, ...]
+    means: tuple[np.ndarray, ...]
 
     @property
     def count(self) -> int:
@@ -53,19 +56,39 @@ class Chunking(NamedTuple):
         return sum(group.count for group in self.groups)
 
 
-def equal_slices(spec: Spec, size: int) -> Chunking:
-    """Cut the flat vector into slices of `size`; the last one is padded.
+def equal_slices(spec: Spec, size: int, *, count: int | None = None) -> Chunking:
+    """Cut the flat vector into slices of `size`; what goes beyond its end is surplus.
+
+    Args:
+      spec: shapes of the target's parameters.
+      size: length of a slice.
+      count: how many slices; by default as few as hold the vector.
 
     Raises:
-      UsageError: `size` is not positive.
+      UsageError: `size` is not positive, or the slices do not hold the vector.
     """
     if size < 1:
         raise UsageError(f"chunk size must be at least 1, found {size}")
     size = min(size, spec.size)
-    count = -(-spec.size // size)
-    scales = np.zeros(count * size, np.float32)
-    scales[: spec.size] = np.repeat(spec.scales, spec.sizes)
-    return Chunking((Group(size, count),), None, (scales.reshape(count, size),))
+    least = -(-spec.size // size)
+    count = least if count is None else count
+    if count < least:
+        raise UsageError(
+            f"{spec.size} parameters need at least {least} chunks of {size}, "
+            f"found {count}"
+        )
+
+    def slices(values: Sequence[float]) -> np.ndarray:
+        padded = np.zeros(count * size, np.float32)
+        padded[: spec.size] = spec.each(values)
+        return padded.reshape(count, size)
+
+    return Chunking(
+        groups=(Group(size, count),),
+        order=None,
+        scales=(slices(spec.scales),),
+        means=(slices(spec.means),),
+    )
 
 
 def per_filter(spec: Spec) -> Chunking:
@@ -74,25 +97,27 @@ def per_filter(spec: Spec) -> Chunking:
     A filter is all that makes one output channel of a convolution: the kernel
     [height, width, channels, filters] gives `filters` chunks of height*width*channels.
     """
-    # Chunk length -> the chunks of that length: places in the flat vector, and scale.
+    # Chunk length -> the chunks of that length, as places in the flat vector.
     found = defaultdict(list)
     start = 0
-    for shape, size, scale in zip(spec.shapes, spec.sizes, spec.scales, strict=True):
+    for shape, size in zip(spec.shapes, spec.sizes, strict=True):
         places = np.arange(start, start + size)
         filters = shape[-1] if len(shape) == 4 else 1
-        for chunk in places.reshape(-1, filters).T:
-            found[len(chunk)].append((chunk, scale))
+        found[size // filters].extend(places.reshape(-1, filters).T)
         start += size
-    order = np.empty(spec.size, np.int64)
-    groups, scales, end = [], [], 0
-    for size, chunks in found.items():
-        for places, _ in chunks:
-            order[places] = np.arange(end, end + size)
-            end += size
-        groups.append(Group(size, len(chunks)))
-        column = np.array([[scale] for _, scale in chunks], np.float32)
-        scales.append(np.broadcast_to(column, (len(chunks), size)))
-    return Chunking(tuple(groups), order, tuple(scales))
+    groups = tuple(Group(size, len(chunks)) for size, chunks in found.items())
+    places = [np.stack(chunks) for chunks in found.values()]
+    order = np.empty(spec.size, np.int32)
+    order[np.concatenate([each.reshape(-1) for each in places])] = np.arange(
+        spec.size, dtype=np.int32
+    )
+    scales, means = spec.each(spec.scales), spec.each(spec.means)
+    return Chunking(
+        groups,
+        order,
+        scales=tuple(scales[each] for each in places),
+        means=tuple(means[each] for each in places),
+    )
 
 
 CHUNKINGS = ("equal", "filter")

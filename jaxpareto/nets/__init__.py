@@ -16,11 +16,13 @@ NETWORKS: dict[str, Callable[..., Net]] = {
     "mlp": mlp,
     "lenet": lenet,
     "lenet-phn": partial(lenet, shared_relu=False),
+    "lenet-cosmos": partial(lenet, first=5),
+    "lenet-pamal": partial(lenet, first=5, decoder=50),
     "cnn-16-16-32": partial(multitask_cnn, filters=(16, 16, 32)),
     "cnn-16-32-64": partial(multitask_cnn, filters=(16, 32, 64)),
     "cnn-32-64-64": partial(multitask_cnn, filters=(32, 64, 64)),
     "cnn-32-64-96": partial(multitask_cnn, filters=(32, 64, 96)),
 }
-"""Name -> `maker(image_shape, *, tasks, classes) -> Net`."""
+"""Name -> `maker(image_shape, *, tasks, classes, channels=1) -> Net`."""
 
 __all__ = ["NETWORKS", "conv2d", "lenet", "max_pool", "mlp", "multitask_cnn"]

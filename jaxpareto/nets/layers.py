@@ -35,17 +35,36 @@ def dropout(key: Key | None, x: Array, rate: float) -> Array:
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
-def heads(key: Key, tasks: int, width: int, classes: int) -> Params:
-    """Make one dense head per task, under the names `task0`, `task1`, ..."""
+def heads(
+    key: Key, tasks: int, width: int, classes: int, *, hidden: int | None = None
+) -> Params:
+    """Make one dense head per task, under the names `task0`, `task1`, ...
+
+    With `hidden` each has a rectified layer of that width, under `decoder0`, ...
+    """
     if tasks < 2:
         raise UsageError(f"a trade-off needs at least 2 tasks, found {tasks}")
-    return {
-        f"task{i}": weights(k, width, classes)
-        for i, k in enumerate(jax.random.split(key, tasks))
-    }
+    keys = jax.random.split(key, tasks)
+    if hidden is None:
+        return {f"task{i}": weights(k, width, classes) for i, k in enumerate(keys)}
+    made = {}
+    for i, key in enumerate(keys):
+        first, second = jax.random.split(key)
+        made[f"decoder{i}"] = weights(first, width, hidden)
+        made[f"task{i}"] = weights(second, hidden, classes)
+    return made
 
 
 def answer(params: Params, x: Array) -> Array:
     """Apply every head of `params` to the shared features: [b, d] -> [b, m, c]."""
-    names = sorted(name for name in params if name.startswith("task"))
-    return jnp.stack([dense(params[name], x) for name in names], axis=1)
+    answers = []
+    for name in sorted(name for name in params if name.startswith("task")):
+        decoder = params.get(name.replace("task", "decoder"))
+        seen = x if decoder is None else jax.nn.relu(dense(decoder, x))
+        answers.append(dense(params[name], seen))
+    return jnp.stack(answers, axis=1)
+
+
+def with_channels(images: Array) -> Array:
+    """Give images [b, h, w] the axis of their one channel; others have theirs."""
+    return images[..., None] if images.ndim == 3 else images

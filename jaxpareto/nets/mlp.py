@@ -13,6 +13,7 @@ def mlp(
     *,
     tasks: int = 2,
     classes: int = 10,
+    channels: int = 1,
     widths: Sequence[int] = (32,),
 ) -> Net:
     """Make a multi-task perceptron with rectified hidden layers.
@@ -21,6 +22,7 @@ def mlp(
       image_shape: (height, width) of the images.
       tasks: `m`, the number of heads.
       classes: `c`, outputs of each head.
+      channels: of the images.
       widths: of the hidden layers; no hidden layer gives linear classifiers.
 
     >>> net = mlp((12, 12))
@@ -28,7 +30,7 @@ def mlp(
     >>> net.apply(params, jax.numpy.ones((5, 12, 12))).shape
     (5, 2, 10)
     """
-    sizes = (image_shape[0] * image_shape[1], *widths)
+    sizes = (image_shape[0] * image_shape[1] * channels, *widths)
 
     def init(key: Key) -> Params:
         *keys, last = jax.random.split(key, len(sizes))

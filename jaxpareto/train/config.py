@@ -7,15 +7,16 @@ from typing import Any
 
 import jax
 
+from jaxpareto import options
 from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.data import DATASETS, LAYOUTS
 from jaxpareto.errors import UsageError, check_name
-from jaxpareto.hyper import CHUNKINGS
 from jaxpareto.nets import NETWORKS
 from jaxpareto.prefs import SAMPLERS
-from jaxpareto.rules import RULES
+from jaxpareto.rules import RULES, rule_with_options
 from jaxpareto.train.optimizers import SCHEDULES, optimizer_names
 from jaxpareto.train.step import GRAM_OF, check_split
+from jaxpareto.types import Weighting
 
 
 def option(default: Any, help: str) -> Any:
@@ -37,11 +38,9 @@ class Config:
     data_seed: int = option(0, "decides the composed images")
     network: str = option("lenet", "target network: " + ", ".join(NETWORKS))
     conditioner: str = option("chunked", "one of " + ", ".join(CONDITIONERS))
-    chunking: str = option("equal", "how weights are cut: " + ", ".join(CHUNKINGS))
-    chunk_size: int = option(1000, "length of equal chunks")
-    width: int = option(32, "of the hypernetwork's inner vector")
-    tables: int = option(0, "projections that chunks share; 0 is one per chunk")
+    conditioner_options: str = option("", "its own, as width=16,tables=2 (--list)")
     rule: str = option("linear", "weighting rule (--list): " + ", ".join(RULES))
+    rule_options: str = option("", "its own, as penalty=4 (--list)")
     gram_of: str = option(
         "phi", "whose gradients a solver compares: " + ", ".join(GRAM_OF)
     )
@@ -57,6 +56,10 @@ class Config:
     warmup: int = option(200, "steps of linear warm-up")
     weight_decay: float = option(0.0, "decoupled; 0 is off")
     clip: float = option(0.0, "largest global norm of the gradient; 0 is off")
+    average: float = option(0.0, "decay of a moving average of the weights; 0 is off")
+    penalty: float = option(0.0, "weight of the conditioner's own penalty, if any")
+    base_until: float = option(1.0, "share of the steps after which the base stays")
+    rest_rate: float = option(1.0, "learning rate of what is not the base, relative")
     seed: int = option(0, "decides everything random but the data")
     eval_prefs: int = option(25, "preferences of the evaluated front")
     checkpoint_every: int = option(2, "epochs between two checkpoints")
@@ -68,7 +71,6 @@ class Config:
             "layout": LAYOUTS,
             "network": NETWORKS,
             "conditioner": CONDITIONERS,
-            "chunking": CHUNKINGS,
             "rule": RULES,
             "gram_of": GRAM_OF,
             "sampler": SAMPLERS,
@@ -92,32 +94,55 @@ class Config:
             raise UsageError(
                 f"--validation must lie between 0 and 1, found {self.validation}"
             )
+        if not 0.0 <= self.average < 1.0:
+            raise UsageError(
+                f"--average must be at least 0 and below 1, found {self.average}"
+            )
+        self.conditioner_settings()
+        self.weighting()
         if self.conditioner == "independent" and self.split_batch:
             raise UsageError(
                 "independent networks each see the whole batch; add --no-split-batch"
             )
-        if (
-            self.conditioner != "independent"
-        ):  # traced, not run: it says what it refuses
+        if self.conditioner != "independent":
+            # Traced, not run: it says what it refuses.
             draw = SAMPLERS[self.sampler](self.tasks, self.alpha)
             jax.eval_shape(lambda: draw(jax.random.key(0), self.prefs_per_step))
         if self.split_batch:
             check_split(self.batch_size, self.prefs_per_step)
+
+    def conditioner_settings(self) -> dict[str, Any]:
+        """Read the options of the conditioner, all of them.
+
+        Raises:
+          UsageError: it has no such option, or not of that type.
+        """
+        known = CONDITIONERS[self.conditioner].options
+        what = f"conditioner {self.conditioner}"
+        return known | options.parse(self.conditioner_options, known, what)
+
+    def weighting(self) -> Weighting:
+        """Make the rule with its options.
+
+        Raises:
+          UsageError: it has no such option, or not of that type.
+        """
+        return rule_with_options(self.rule, self.rule_options)
 
 
 _LEAST = {
     "tasks": 2,
     "train_pairs": 2,
     "test_pairs": 1,
-    "chunk_size": 1,
-    "width": 1,
-    "tables": 0,
     "prefs_per_step": 1,
     "epochs": 1,
     "batch_size": 1,
     "warmup": 0,
     "weight_decay": 0.0,
     "clip": 0.0,
+    "penalty": 0.0,
+    "base_until": 0.0,
+    "rest_rate": 0.0,
     "seed": 0,
     "data_seed": 0,
     "eval_prefs": 1,
@@ -127,7 +152,6 @@ _LEAST = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "multi-digits": {
         "network": "mlp",
-        "chunk_size": 500,
         "fresh_pairs": True,
         "epochs": 40,
         "learning_rate": 3e-3,

@@ -119,7 +119,7 @@ def fit(
                     _check_parameters(state, checkpoints)
                     checkpoints.save(epoch + 1, state)
                     if validate is not None:
-                        line["validation"] = validate(state.phi)
+                        line["validation"] = validate(state.best)
                 metrics.write(line)
                 board.write(line["step"], _scalars(line))
     finally:

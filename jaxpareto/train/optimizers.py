@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Callable
 from functools import cache
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from jaxpareto.errors import check_name
 from jaxpareto.train.step import Hparams
-from jaxpareto.types import Array
+from jaxpareto.types import Array, Params
 
 SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
     "constant": lambda _: optax.constant_schedule(1.0),
@@ -76,6 +77,8 @@ def optimizer(
     steps: int,
     warmup: int = 0,
     clip: float | None = None,
+    base_until: float = 1.0,
+    rest_rate: float = 1.0,
 ) -> Callable[[Hparams], optax.GradientTransformation]:
     """Return a maker of the named optimiser under the named schedule.
 
@@ -89,6 +92,9 @@ def optimizer(
       steps: of the whole run.
       warmup: steps over which the rate rises linearly from zero.
       clip: largest global norm of the gradient.
+      base_until: the share of the training after which parameters whose name begins
+        with `base` stay as they are (as in LORPMAN).
+      rest_rate: learning rate of all other parameters, relative (m in PaLoRA).
 
     Raises:
       UsageError: unknown optimiser or schedule.
@@ -113,6 +119,20 @@ def optimizer(
                 lambda t: -1.0 * rate(t) * hparams.weight_decay
             )
             rest = [maker(learning_rate=rate), decay]
+        if base_until < 1.0 or rest_rate != 1.0:
+            rest.append(_parts(round(base_until * steps), rest_rate))
         return optax.chain(*clipping, *rest)
 
     return make
+
+
+def _parts(base_steps: int, rest_rate: float) -> optax.GradientTransformation:
+    """Stop the updates of the base at a step, and scale those of the rest."""
+
+    def label(params: Params) -> Params:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: "base" if path[0].key.startswith("base") else "rest", params
+        )
+
+    stop = optax.scale_by_schedule(lambda t: jnp.where(jnp.asarray(t) < base_steps, 1.0, 0.0))
+    return optax.partition({"base": stop, "rest": optax.scale(rest_rate)}, label)

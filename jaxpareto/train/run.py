@@ -15,19 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import conditioned as conditioning
 from jaxpareto import data as datasets
 from jaxpareto import prefs, tree
+from jaxpareto.conditioned import CONDITIONERS, independent
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.nets import NETWORKS
-from jaxpareto.rules import RULES
 from jaxpareto.train import loop, optimizers
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.config import Config, configure, differences
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.log import write_json
 from jaxpareto.train.step import Hparams, Recipe, init
-from jaxpareto.types import Array, Conditioned, Params, Tasks
+from jaxpareto.types import Array, Conditioned, Net, Params, Tasks
 
 SPLITS = ("test", "validation")
 
@@ -212,25 +211,14 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
       steps: of the whole training, for the schedule.
     """
     m = shape.tasks
-    net = NETWORKS[config.network](shape.image, tasks=m, classes=shape.classes)
     if config.conditioner == "independent":
         own = independent_prefs(config.prefs_per_step, m)
-        network = conditioning.independent(net, own)
         sampler = prefs.fixed(own)
     else:
-        network = conditioning.chunked(
-            net,
-            m,
-            jax.random.key(config.seed),
-            chunking=config.chunking,
-            chunk_size=config.chunk_size,
-            width=config.width,
-            tables=config.tables or None,
-        )
         sampler = prefs.SAMPLERS[config.sampler](m, config.alpha)
     return Recipe(
-        conditioned=network,
-        rule=RULES[config.rule],
+        conditioned=make_conditioned(config, shape),
+        rule=config.weighting(),
         sampler=sampler,
         optimizer=optimizers.optimizer(
             config.optimizer,
@@ -238,12 +226,39 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
             steps=steps,
             warmup=config.warmup,
             clip=config.clip or None,
+            base_until=config.base_until,
+            rest_rate=config.rest_rate,
         ),
         prefs_per_step=config.prefs_per_step,
         split_batch=config.split_batch,
         gram_of=config.gram_of,
         steps=steps,
+        penalty=config.penalty,
+        average=config.average,
     )
+
+
+def make_net(config: Config, shape: Shape) -> Net:
+    """Make the target network that a configuration names."""
+    more = shape.tasks if CONDITIONERS[config.conditioner].reads_pref else 0
+    return NETWORKS[config.network](
+        shape.image, tasks=shape.tasks, classes=shape.classes, channels=1 + more
+    )
+
+
+def make_conditioned(config: Config, shape: Shape) -> Conditioned:
+    """Make the conditioned network that a configuration names."""
+    m, conditioner = shape.tasks, CONDITIONERS[config.conditioner]
+    net = make_net(config, shape)
+    if config.conditioner == "independent":
+        return independent(net, independent_prefs(config.prefs_per_step, m))
+    settings = config.conditioner_settings()
+    if conditioner.reads_pref:
+        settings["image_shape"] = shape.image
+    key = jax.random.key(config.seed)
+    made = conditioner.make(net, m, key, **settings)
+    jax.eval_shape(made.init, key)  # traced, not run: it says what it refuses
+    return made
 
 
 def hparams(config: Config) -> Hparams:
@@ -282,7 +297,7 @@ def train_front(
     tasks = load_data(config, data_dir)
     height, width = tasks.train.images.shape[1:]
     shape = Shape((height, width), tasks.train.labels.shape[1], tasks.classes)
-    batches = _batches(config, tasks)
+    batches = make_batches(config, tasks)
     recipe = make_recipe(config, shape, config.epochs * batches.steps)
     _write_config(folder, config, shape, data_dir)
 
@@ -309,7 +324,7 @@ def train_front(
         quiet=quiet,
     )
     front = Front(
-        folder, config, shape, recipe.conditioned, fitted.state.phi, config.epochs
+        folder, config, shape, recipe.conditioned, fitted.state.best, config.epochs
     )
     found = front.evaluate(tasks=tasks)
     found["seconds_training"] = round(fitted.seconds, 3)
@@ -344,7 +359,7 @@ def load(path: str | Path) -> Front:
             f"--resume --out {folder}"
         )
     epoch, state = found
-    return Front(folder, config, shape, recipe.conditioned, state.phi, epoch)
+    return Front(folder, config, shape, recipe.conditioned, state.best, epoch)
 
 
 def read_config(folder: Path) -> tuple[Config, Shape]:
@@ -427,7 +442,8 @@ def _write_config(
     )
 
 
-def _batches(config: Config, tasks: Tasks) -> datasets.Batches:
+def make_batches(config: Config, tasks: Tasks) -> datasets.Batches:
+    """Turn the training pairs into mini-batches, composed anew or not."""
     stored = datasets.stored(tasks.train, config.batch_size)
     if not config.fresh_pairs:
         return stored

@@ -70,6 +70,9 @@ class Recipe(NamedTuple):
         `"params"`, those of the generated network (cheaper: one backward pass through
         the hypernetwork instead of m).
       steps: of the whole training, for samplers that change on the way; 0 is unknown.
+      penalty: weight of the network's own penalty, `conditioned.penalty(phi)`.
+      average: decay of a moving average of `phi`, which is then what is evaluated; 0 is
+        none.
     """
 
     conditioned: Conditioned
@@ -81,6 +84,8 @@ class Recipe(NamedTuple):
     losses: Callable[[Any, Any], Array] = mean_cross_entropy
     gram_of: str = "phi"
     steps: int = 0
+    penalty: float = 0.0
+    average: float = 0.0
 
 
 class State(NamedTuple):
@@ -91,12 +96,19 @@ class State(NamedTuple):
       opt_state: of the optimiser.
       key: of the run; step t uses `fold_in(key, t)`, so nothing random is carried.
       step: number of steps done, int32.
+      average: a moving average of `phi`, or None where the recipe asks for none.
     """
 
     phi: Params
     opt_state: Any
     key: Key
     step: Array
+    average: Params = None
+
+    @property
+    def best(self) -> Params:
+        """The parameters to use: the average, where there is one."""
+        return self.phi if self.average is None else self.average
 
 
 class Info(NamedTuple):
@@ -135,7 +147,8 @@ def init(recipe: Recipe, key: Key, hparams: Hparams) -> State:
     init_key, run_key = jax.random.split(key)
     phi = recipe.conditioned.init(init_key)
     opt_state = recipe.optimizer(hparams).init(phi)
-    return State(phi, opt_state, run_key, jnp.zeros((), jnp.int32))
+    average = phi if recipe.average else None
+    return State(phi, opt_state, run_key, jnp.zeros((), jnp.int32), average)
 
 
 def step(
@@ -163,6 +176,9 @@ def step(
     at = Where(prefs, batch, jax.random.split(dropout_key, k))
     gradients = _through_gramians if recipe.rule.needs_gram else _through_losses
     gradient, losses, weighed = gradients(recipe, state.phi, at)
+    if recipe.penalty and recipe.conditioned.penalty is not None:
+        more = jax.grad(recipe.conditioned.penalty)(state.phi)
+        gradient = jax.tree.map(lambda g, p: g + recipe.penalty * p, gradient, more)
     updates, opt_state = recipe.optimizer(hparams).update(
         gradient, state.opt_state, state.phi
     )
@@ -174,7 +190,15 @@ def step(
         weights=jnp.mean(weighed.weights, axis=0),
         solved=jnp.mean(weighed.solved.astype(losses.dtype)),
     )
-    return State(phi, opt_state, state.key, state.step + 1), info
+    average = _averaged(recipe, state, phi) if recipe.average else None
+    return State(phi, opt_state, state.key, state.step + 1, average), info
+
+
+def _averaged(recipe: Recipe, state: State, phi: Params) -> Params:
+    """Move the average toward `phi`; at first fast, so that the start is forgotten."""
+    t = state.step.astype(jnp.float32)
+    keep = jnp.minimum(recipe.average, (1.0 + t) / (10.0 + t))
+    return jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, phi)
 
 
 class Where(NamedTuple):

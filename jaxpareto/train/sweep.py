@@ -1,0 +1,104 @@
+"""Many trainings at once: seeds, learning rates and weight decays are a `vmap`.
+
+The members of a sweep take the same steps in one compiled program. They are saved
+together, so that a sweep that is killed goes on from its last finished epochs.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto.data import Batches
+from jaxpareto.train import log
+from jaxpareto.train.checkpoint import Checkpoints
+from jaxpareto.train.loop import pieces
+from jaxpareto.train.step import Hparams, Recipe, State, init, run_steps
+from jaxpareto.types import Key
+
+
+class Swept(NamedTuple):
+    """Finished trainings.
+
+    Attributes:
+      states: after the last step, with a leading axis [s].
+      finite: [s] bool, whether all losses, gradients and parameters were numbers.
+      seconds: of training in this session; those before a kill are not known.
+    """
+
+    states: State
+    finite: np.ndarray
+    seconds: float
+
+
+def fit_many(
+    recipe: Recipe,
+    batches: Batches,
+    keys: Key,
+    hparams: Hparams,
+    folder: Path,
+    *,
+    epochs: int,
+    label: str = "",
+    quiet: bool = False,
+) -> Swept:
+    """Train s members at once, each with its own key and its own numbers.
+
+    Args:
+      recipe: what is trained and how.
+      batches: how batches are made from the data.
+      keys: [s], one for each member; consumed.
+      hparams: numbers of the optimiser: scalars for all, or arrays [s].
+      folder: where the checkpoints are kept, one after every epoch.
+      epochs: times through the data.
+      label: what to call the sweep in its progress.
+      quiet: show no progress.
+
+    Raises:
+      RunError: the checkpoint in the folder is damaged or of another sweep.
+    """
+    s = len(keys)
+    hparams = jax.tree.map(
+        lambda x: jnp.broadcast_to(jnp.asarray(x, float), s), hparams
+    )
+    states = jax.jit(jax.vmap(partial(init, recipe)))(keys, hparams)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    found = checkpoints.restore(states)
+    start, states = (0, states) if found is None else found
+    run = _runner(recipe, batches)
+    data = jax.device_put(batches.data)
+    bar = log.Progress(epochs * batches.steps, start * batches.steps, quiet=quiet)
+    seconds, finite = 0.0, np.ones(s, bool)
+    try:
+        for epoch in range(start, epochs):
+            for first, count in pieces(batches.steps):
+                began = time.perf_counter()
+                numbers = (jnp.int32(epoch), jnp.int32(first))
+                states, info = run(states, data, hparams, *numbers, count=count)
+                losses = np.asarray(info.objective)
+                finite &= np.isfinite(losses).all(axis=1)
+                seconds += time.perf_counter() - began
+                bar.advance(count, f"{label} loss {np.nanmean(losses):.4f}")
+            checkpoints.save(epoch + 1, states)
+    finally:
+        bar.close()
+        checkpoints.close()
+    for leaf in jax.tree.leaves(states.best):
+        finite &= np.isfinite(np.asarray(leaf)).reshape(s, -1).all(axis=1)
+    return Swept(states, finite, seconds)
+
+
+def _runner(recipe: Recipe, batches: Batches) -> Any:
+    """Compile the steps of all members as one program."""
+
+    def run(states, data, hparams, epoch, first, *, count):
+        one = partial(run_steps, recipe, batches, count=count)
+        return jax.vmap(one, (0, None, 0, None, None))(
+            states, data, hparams, epoch, first
+        )
+
+    return jax.jit(run, static_argnames="count", donate_argnames="states")
