@@ -7,6 +7,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxpareto.errors import check_name
 from jaxpareto.train.step import Hparams
@@ -134,5 +135,8 @@ def _parts(base_steps: int, rest_rate: float) -> optax.GradientTransformation:
             lambda path, _: "base" if path[0].key.startswith("base") else "rest", params
         )
 
-    stop = optax.scale_by_schedule(lambda t: jnp.where(jnp.asarray(t) < base_steps, 1.0, 0.0))
+    def moves(t: ArrayLike) -> Array:
+        return jnp.where(jnp.asarray(t) < base_steps, 1.0, 0.0)
+
+    stop = optax.scale_by_schedule(moves)
     return optax.partition({"base": stop, "rest": optax.scale(rest_rate)}, label)
