@@ -101,7 +101,7 @@ SIZES: dict[str, Size] = {
             "test_pairs": 10_000,
         },
         seeds=3,
-        rates=(2.5e-3, 6e-3, 1.5e-2),
+        rates=(5e-3, 1.5e-2, 4e-2),
         tried=1,
     ),
     "protocol-b": Size(
@@ -117,7 +117,7 @@ SIZES: dict[str, Size] = {
             "warmup": 100,
         },
         seeds=3,
-        rates=(2.5e-3, 6e-3, 1.5e-2),
+        rates=(5e-3, 1.5e-2, 4e-2),
         tried=2,
         points=11,
     ),
@@ -125,7 +125,7 @@ SIZES: dict[str, Size] = {
         _SAME
         | {"data": "multi-mnist", "network": "lenet", "epochs": 100, "warmup": 400},
         seeds=5,
-        rates=(1e-3, 2.5e-3, 6e-3, 1.5e-2),
+        rates=(1e-3, 4e-3, 1.5e-2, 4e-2),
         tried=5,
     ),
 }

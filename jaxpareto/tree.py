@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxpareto.errors import UsageError
 from jaxpareto.types import Array, Key, Params
@@ -124,10 +125,10 @@ def unravel(spec: Spec, flat: Array) -> Params:
         raise UsageError(
             f"expected a vector of {spec.size} parameters, found {flat.shape}"
         )
-    starts = np.cumsum((0, *spec.sizes[:-1]))
+    # `split`, because its gradient is one concatenation; that of a slice pads to all n.
     leaves = [
-        flat[start : start + size].reshape(shape)
-        for start, size, shape in zip(starts, spec.sizes, spec.shapes, strict=True)
+        piece.reshape(shape)
+        for piece, shape in zip(lax.split(flat, spec.sizes), spec.shapes, strict=True)
     ]
     return jax.tree.unflatten(spec.treedef, leaves)
 

@@ -158,7 +158,8 @@ class Film(nn.Module):
     A layer's output `y = W x + b` becomes `gamma(pref) y + beta(pref)`, one gamma and
     one beta for each of its channels. Being linear, that is the layer with the weights
     `gamma W` and `gamma b + beta`: so this, too, makes weights, for any target. A layer
-    is what has a `bias` of one axis; the rest of a target is left as it is.
+    is what has a `bias` of one axis (and where it ends in a normalisation, `scale` is
+    its W); the rest of a target is left as it is.
 
     Source: Perez et al. (2018), "FiLM"; Dosovitskiy and Djolonga (2020), "You only
     train once" (YOTO), for conditioning on the weights of the losses.
@@ -203,7 +204,9 @@ class Film(nn.Module):
                 name = self.spec.paths[bias].rpartition("/")[2]
                 if name == "bias" and len(shapes[bias]) == 1:
                     same = [i for i in leaves if shapes[i][-1:] == shapes[bias]]
-                    found.append((bias, [i for i in same if i != bias]))
+                    # A normalisation undoes what is done to a kernel before it.
+                    last = [i for i in same if self.spec.paths[i].endswith("scale")]
+                    found.append((bias, last or [i for i in same if i != bias]))
         if not found:
             raise UsageError(
                 "FiLM scales and shifts layers, and no parameter of this network is "

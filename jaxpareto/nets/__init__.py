@@ -10,6 +10,7 @@ from functools import partial
 from jaxpareto.nets.cnn import lenet, multitask_cnn
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.mlp import mlp
+from jaxpareto.nets.resnet import batch_statistics, resnet18
 from jaxpareto.types import Net
 
 NETWORKS: dict[str, Callable[..., Net]] = {
@@ -18,6 +19,8 @@ NETWORKS: dict[str, Callable[..., Net]] = {
     "lenet-phn": partial(lenet, shared_relu=False),
     "lenet-cosmos": partial(lenet, first=5),
     "lenet-pamal": partial(lenet, first=5, decoder=50),
+    "resnet18": resnet18,
+    "resnet18-batch": partial(resnet18, norm="batch"),
     "cnn-16-16-32": partial(multitask_cnn, filters=(16, 16, 32)),
     "cnn-16-32-64": partial(multitask_cnn, filters=(16, 32, 64)),
     "cnn-32-64-64": partial(multitask_cnn, filters=(32, 64, 64)),
@@ -25,4 +28,13 @@ NETWORKS: dict[str, Callable[..., Net]] = {
 }
 """Name -> `maker(image_shape, *, tasks, classes, channels=1) -> Net`."""
 
-__all__ = ["NETWORKS", "conv2d", "lenet", "max_pool", "mlp", "multitask_cnn"]
+__all__ = [
+    "NETWORKS",
+    "batch_statistics",
+    "conv2d",
+    "lenet",
+    "max_pool",
+    "mlp",
+    "multitask_cnn",
+    "resnet18",
+]

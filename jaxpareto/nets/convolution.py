@@ -9,13 +9,19 @@ matrix product suffers neither. Along the width a row of the kernel is a banded
 
 so that a convolution is one product of stacked image rows with a band. Cutting the
 output columns into equal blocks, which share one band, keeps the wasted multiplications
-low.
+low. A convolution with stride or padding is a sum of products instead, one for each
+place (i, j) in the kernel,
+
+    out = sum_{i, j} images[:, i::stride, j::stride] @ kernel[i, j],
+
+or, where the channels are few, one product of those shifted images side by side.
 
 Which form is used is decided in `choose_form`, the one function that knows the backend.
 """
 
 from collections.abc import Sequence
 from functools import reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -23,21 +29,33 @@ import jax.numpy as jnp
 from jaxpareto.errors import UsageError, check_name
 from jaxpareto.types import Array
 
-FORMS = ("banded", "native")
+FORMS = ("banded", "shifted", "native")
 
 # Narrowest matrix product that keeps the CPU's vector units busy: the LeNet's step took
 # 49 ms at 64 and 58 ms at 128 (2 cores with AVX2, 8 preferences share a batch of 256).
 _MIN_COLUMNS = 64
 
+# Fewest channels for which each shifted image is worth a product of its own: with one
+# channel the gradient of a 7x7 kernel took 90 ms so, and 58 ms as one product of all 49
+# side by side; with 64 channels or more the two are alike (same machine).
+_MIN_CHANNELS = 16
 
-def choose_form(backend: str | None = None) -> str:
+
+def choose_form(
+    backend: str | None = None, *, stride: int = 1, padding: int = 0
+) -> str:
     """Name the form of convolution for a backend: always a matrix product for now.
 
     It is the form that cannot become a grouped convolution under `vmap`, and that
     keeps its threads inside `scan` on a CPU. It is not measured on accelerators yet.
+
+    Args:
+      backend: as `jax.default_backend()` names it.
+      stride: of the convolution.
+      padding: zeros on every side; a network that pads has many channels.
     """
     del backend
-    return "banded"
+    return "banded" if stride == 1 and padding == 0 else "shifted"
 
 
 def block_width(out_width: int, filters: int, kernel_width: int, pool: int = 1) -> int:
@@ -53,50 +71,79 @@ def block_width(out_width: int, filters: int, kernel_width: int, pool: int = 1) 
 
 
 def conv2d(
-    images: Array, kernel: Array, *, pool: int = 1, form: str | None = None
+    images: Array,
+    kernel: Array,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    pool: int = 1,
+    form: str | None = None,
 ) -> Array:
-    """Convolve (cross-correlate) without padding, stride 1; then max-pool if asked.
+    """Convolve (cross-correlate), then max-pool if asked.
 
-    `conv[b, y, x, f] = sum_{i, j, g} images[b, y+i, x+j, g] kernel[i, j, g, f]`
+    `conv[b, y, x, f] = sum_{i, j, g} images[b, sy+i-p, sx+j-p, g] kernel[i, j, g, f]`
     `out[b, y, x, f] = max_{i, j < pool} conv[b, pool y + i, pool x + j, f]`
+
+    with stride s and padding p; images are zero outside.
 
     Args:
       images: [b, height, width, channels].
       kernel: [kernel_height, kernel_width, channels, filters].
+      stride: how far the kernel moves from one output to the next.
+      padding: rows and columns of zeros around each image.
       pool: side of the squares that the maximum is taken over; what does not fill a
         square at the border is dropped.
       form: one of `FORMS`; by default what `choose_form` says.
 
     Returns:
-      [b, (height - kernel_height + 1) // pool, (width - kernel_width + 1) // pool,
-      filters].
+      [b, out_height // pool, out_width // pool, filters], where
+      `out_height = (height + 2 padding - kernel_height) // stride + 1`.
 
     Raises:
-      UsageError: the kernel is larger than the image, or the channels differ.
+      UsageError: the kernel is larger than the padded image, the channels differ, or
+        the banded form is asked to stride.
 
     >>> conv2d(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 2))).shape
     (1, 2, 2, 2)
     """
-    form = check_name(form or choose_form(), FORMS, "form of convolution")
+    form = form or choose_form(stride=stride, padding=padding)
+    check_name(form, FORMS, "form of convolution")
     if images.ndim != 4 or kernel.ndim != 4 or images.shape[-1] != kernel.shape[2]:
         raise UsageError(
             "expected images [b, height, width, channels] and a kernel [height, width, "
             f"channels, filters], found {images.shape} and {kernel.shape}"
         )
     if any(
-        side - reach + 1 < pool
+        (side + 2 * padding - reach) // stride + 1 < pool
         for side, reach in zip(images.shape[1:3], kernel.shape[:2], strict=True)
     ):
         raise UsageError(
             f"a kernel of {kernel.shape[:2]} does not fit images of "
             f"{images.shape[1:3]}; use a smaller network or larger images"
         )
+    images = _surround(images, padding, 0.0)
     if form == "banded":
+        if stride != 1:
+            raise UsageError(f"a banded convolution has stride 1, found {stride}")
         return _banded(images, kernel, pool)
-    out = jax.lax.conv_general_dilated(
-        images, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    return max_pool(out, pool)
+    if form == "shifted":
+        out = _shifted(images, kernel, stride)
+    else:
+        layout = ("NHWC", "HWIO", "NHWC")
+        out = jax.lax.conv_general_dilated(
+            images, kernel, (stride, stride), "VALID", dimension_numbers=layout
+        )
+    return max_pool(out, pool) if pool > 1 else out
+
+
+def _shifted(images: Array, kernel: Array, stride: int) -> Array:
+    """Convolve as a sum of products, one for each place in the kernel."""
+    rows, columns, channels, filters = kernel.shape
+    shifted = _windows(images, (rows, columns), stride)
+    if channels < _MIN_CHANNELS:
+        return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, filters)
+    places = kernel.reshape(-1, channels, filters)
+    return reduce(add, [x @ places[i] for i, x in enumerate(shifted)])
 
 
 def _banded(images: Array, kernel: Array, pool: int) -> Array:
@@ -151,29 +198,65 @@ def _band(kernel: Array, block: int, pool: int) -> Array:
     )
 
 
-def max_pool(images: Array, size: int = 2) -> Array:
-    """Take the maximum over disjoint squares; a remainder at the border is dropped.
+def max_pool(
+    images: Array, size: int = 2, *, stride: int | None = None, padding: int = 0
+) -> Array:
+    """Take the maximum over squares; a remainder at the border is dropped.
+
+    `out[b, y, x, f] = max_{i, j < size} images[b, s y + i - p, s x + j - p, f]`
+
+    with stride s and padding p; images are minus infinity outside.
 
     Args:
       images: [b, height, width, channels].
       size: the side of a square.
+      stride: how far one square is from the next; by default `size`: they are disjoint.
+      padding: rows and columns around each image, less than `size`.
 
     Returns:
-      [b, height // size, width // size, channels].
+      [b, (height + 2 padding - size) // stride + 1, likewise of the width, channels].
+
+    Raises:
+      UsageError: a square could lie in the padding alone.
 
     >>> float(max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, 0, 0, 0])
     5.0
     """
-    height = images.shape[1] // size * size
-    width = images.shape[2] // size * size
+    if padding >= size:
+        raise UsageError(f"a padding of {padding} would fill a square of side {size}")
+    images = _surround(images, padding, -jnp.inf)
     # Strided slices and `maximum`: on a CPU faster than `reduce_window`, both ways.
-    return _maximum(
-        [
-            images[:, i:height:size, j:width:size]
-            for i in range(size)
-            for j in range(size)
-        ]
+    return _maximum(_windows(images, (size, size), stride or size))
+
+
+def _surround(images: Array, padding: int, value: float) -> Array:
+    """Put `padding` rows and columns of `value` around each image."""
+    if not padding:
+        return images
+    around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    return jnp.pad(images, around, constant_values=value)
+
+
+def _windows(images: Array, size: tuple[int, int], stride: int) -> list[Array]:
+    """Return, for each place in a window, what all windows hold there.
+
+    Args:
+      images: [b, height, width, channels].
+      size: (height, width) of a window.
+      stride: how far one window is from the next.
+
+    Returns:
+      One array [b, windows down, windows across, channels] for each place, by rows.
+    """
+    down, across = (
+        (side - reach) // stride * stride + 1
+        for side, reach in zip(images.shape[1:3], size, strict=True)
     )
+    return [
+        images[:, i : i + down : stride, j : j + across : stride]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
 
 
 def _maximum(arrays: Sequence[Array]) -> Array:
