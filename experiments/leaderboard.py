@@ -12,8 +12,8 @@ what the size below sets for all. The test images are looked at once, at the end
 
 | size | data | network | epochs | seeds | time |
 | --- | --- | --- | --- | --- | --- |
-| `smoke` | multi-digits | MLP | 4 | 2 | minutes on 2 cores |
-| `cpu` | multi-mnist, protocol A | LeNet | 3 | 3 | an hour on 2 cores |
+| `smoke` | multi-digits | MLP | 15 | 2 | minutes on 2 cores |
+| `cpu` | multi-mnist, protocol A | LeNet | 2 | 3 | an hour on 2 cores |
 | `protocol-b` | multi-mnist, layout pamal | LeNet of PaMaL | 10 | 3 | the same |
 | `full` | multi-mnist, protocol A | LeNet | 100 | 5 | for an accelerator |
 
@@ -82,21 +82,20 @@ SIZES: dict[str, Size] = {
         | {
             "data": "multi-digits",
             "network": "mlp",
-            "epochs": 4,
-            "train_pairs": 8000,
+            "epochs": 15,
             "test_pairs": 2000,
-            "warmup": 10,
+            "warmup": 50,
         },
         seeds=2,
         rates=(5e-3, 1.5e-2),
-        tried=1,
+        tried=5,
     ),
     "cpu": Size(
         _SAME
         | {
             "data": "multi-mnist",
             "network": "lenet",
-            "epochs": 3,
+            "epochs": 2,
             "warmup": 100,
             "test_pairs": 10_000,
         },
@@ -263,7 +262,13 @@ def compete(
         "tried": tried,
         "finite": swept.finite.tolist(),
         "fronts": [
-            front_of(network, member(swept.states.best, i), contest, size, tasks.test)
+            front_of(
+                network,
+                member(swept.states.best, i),
+                contest,
+                size.points,
+                tasks.test,
+            )
             for i in range(seeds)
         ],
         "parameters": tree.count(member(swept.states.best, 0)),
@@ -295,7 +300,7 @@ def choose_rate(
         volumes = {}
         for i, rate in enumerate(size.rates):
             phi = member(swept.states.best, i)
-            front = front_of(recipe.conditioned, phi, contest, size, tasks.validation)
+            front = front_of(recipe.conditioned, phi, contest, 9, tasks.validation)
             volumes[f"{rate:g}"] = front["hypervolume"] if swept.finite[i] else 0.0
         write_json(path, volumes)
     volumes = json.loads(path.read_text())
@@ -303,11 +308,11 @@ def choose_rate(
 
 
 def front_of(
-    network: Conditioned, phi: Params, contest: Contest, size: Size, split: Split
+    network: Conditioned, phi: Params, contest: Contest, points: int, split: Split
 ) -> dict[str, Any]:
-    """Evaluate the networks of one member."""
+    """Evaluate the networks of one member, for so many preferences."""
     m = split.labels.shape[1]
-    at = prefs.grid(size.points, m) if contest.prefs is None else contest.prefs
+    at = prefs.grid(points, m) if contest.prefs is None else contest.prefs
     return summarise(jnp.asarray(at), score(network, phi, jnp.asarray(at), split))
 
 
@@ -383,7 +388,7 @@ def leaderboard(found: dict[str, Any]) -> list[dict[str, Any]]:
             values = np.array([one[key] for one in seeds], float)
             row[key] = float(values.mean())
             row[f"{key}_std"] = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        row["ratio"] = row["hypervolume"] / float(corner)
+        row["ratio"] = row["hypervolume"] / float(corner) if corner else np.nan
         row["of"] = len(each["fronts"][0]["preferences"])
         row["parameters"] = each["parameters"]
         row["times_target"] = each["parameters"] / each["target"]

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from jaxpareto import cli
+from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.prefs import SAMPLERS
 from jaxpareto.rules import RULES
 from jaxpareto.train import load
+from jaxpareto.train.presets import PRESETS
 
 SMALL = ["--train-pairs", "400", "--test-pairs", "100", "--batch-size", "40"]
 
@@ -43,14 +45,47 @@ def test_front_leaves_a_run_and_a_picture(run):
     assert (run / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_list_says_what_each_rule_does(capsys):
+def test_list_says_what_each_name_does(capsys):
     with pytest.raises(SystemExit) as left:
         call("front", "--list")
     assert left.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    for name in (*RULES, *SAMPLERS):
-        (line,) = [each for each in lines if each.split()[:1] == [name]]
+    sections = capsys.readouterr().out.split("\n\n")
+    listed = {
+        text.split()[0]: {line.split()[0]: line for line in text.splitlines()[1:]}
+        for text in sections
+    }
+    assert list(listed["--preset"]) == list(PRESETS)
+    assert list(listed["--conditioner"]) == list(CONDITIONERS)
+    assert list(listed["--rule"]) == list(RULES)
+    assert list(listed["--sampler"]) == list(SAMPLERS)
+    for line in (*listed["--rule"].values(), *listed["--sampler"].values()):
         assert line.endswith(")"), "the source is named last"
+    assert "width=100" in listed["--conditioner-options"]["heads"]
+    assert "penalty=2.0" in listed["--rule-options"]["cosmos"]
+
+
+def test_a_preset_is_settings_that_the_call_may_change(tmp_path):
+    words = ["--preset", "cosmos", "--epochs", 1, "--rule", "linear"]
+    words += ["--rule-options", "", "--out", tmp_path / "x", "--quiet"]
+    assert call("front", *SMALL, *words) == 0
+    config = json.loads((tmp_path / "x" / "config.json").read_text())["config"]
+    assert (config["conditioner"], config["rule"]) == ("input", "linear")
+    assert (config["alpha"], config["schedule"]) == (1.2, "step")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "phnls"], "did you mean phn-ls"),
+        (["--conditioner-options", "widht=3"], "did you mean width"),
+        (["--rule-options", "mu=3"], "unknown option of rule linear 'mu'"),
+        (["--conditioner", "static"], "this network has none"),
+    ],
+)
+def test_options_that_do_not_fit_leave_no_run_behind(words, message, tmp_path, capsys):
+    assert call("front", *SMALL, *words, "--out", tmp_path / "x") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_sampler_that_cannot_draw_so_many_leaves_no_run_behind(tmp_path, capsys):
@@ -172,17 +207,9 @@ def test_a_missing_extra_is_named(run, tmp_path, monkeypatch, capsys):
 def test_tensorboard_scalars_are_written(tmp_path):
     pytest.importorskip("tensorboardX", reason="extra `tensorboard`")
     folder = tmp_path / "run"
-    words = (
-        "front",
-        *SMALL,
-        "--epochs",
-        1,
-        "--out",
-        folder,
-        "--quiet",
-        "--tensorboard",
-    )
-    assert call(*words) == 0
+    # As many epochs as `run`, so that its compiled programs serve here too.
+    words = ("front", *SMALL, "--epochs", 2, "--out", folder, "--quiet")
+    assert call(*words, "--tensorboard") == 0
     events = list((folder / "tensorboard").iterdir())
     assert len(events) == 1 and events[0].stat().st_size > 100
 
@@ -191,35 +218,26 @@ def test_killed_and_resumed_ends_in_the_same_bits(tmp_path):
     """`kill -9` at three moments: before, between and after checkpoints."""
     words = ["front", *SMALL, "--epochs", "12", "--checkpoint-every", "2"]
 
-    def start(folder, *more):
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "jaxpareto.cli",
-                *words,
-                "--out",
-                str(folder),
-                *more,
-            ],
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert start(whole).wait() == 0
+    # Only what is to be killed needs a process of its own.
+    assert call(*words, "--out", whole, "--quiet") == 0
 
     def epochs(folder: Path) -> int:
         path = folder / "metrics.jsonl"
         return path.read_text().count("\n") if path.exists() else -1
 
+    resume = [*words, "--out", str(cut), "--resume"]
     for moment in (-1, 3, 8):
-        process = start(cut, "--resume")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jaxpareto.cli", *resume],
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         while epochs(cut) <= moment and process.poll() is None:
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it must not end before it is killed"
-    assert start(cut, "--resume").wait() == 0
+    assert call(*resume, "--quiet") == 0
     one, two = load(whole), load(cut)
     assert one.epoch == two.epoch == 12
     jax.tree.map(np.testing.assert_array_equal, one.phi, two.phi)

@@ -18,14 +18,14 @@ does the same without copying a projection per chunk, and is what training uses.
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.errors import check_name
 from jaxpareto.hyper.chunking import Chunking
-from jaxpareto.hyper.trunk import he, standardise
+from jaxpareto.hyper.trunk import fan_in, he, normal, standardise
 from jaxpareto.types import Array, Key
 
 OFFSETS = ("chunk", "table", "none")
@@ -82,18 +82,18 @@ class Chunked(nn.Module):
         self.embed_pref = nn.Dense(
             self.pref_width,
             use_bias=False,
-            kernel_init=nn.initializers.normal(loud),
+            kernel_init=normal(loud),
         )
         self.embeddings = self.param(
             "embeddings",
-            lambda key, shape: jnp.asarray(sizes) * jax.random.normal(key, shape),
+            lambda key, shape: jnp.asarray(sizes) * draw.normal(key, shape),
             (self.chunking.count, self.chunk_width),
         )
         # Mean square of the first layer's input, under uniform preferences.
         inputs = self.pref_width + self.chunk_width
         chunk_square = 1.0 if self.balance == "gains" else float(np.mean(sizes**2))
         square = (self.pref_width * loud**2 + self.chunk_width * chunk_square) / inputs
-        first = nn.initializers.variance_scaling(1.0 / square, "fan_in", "normal")
+        first = fan_in(1.0 / square)
         inits = [first, *(he for _ in self.hidden)]
         self.layers = [
             nn.Dense(width, kernel_init=init)
@@ -208,7 +208,7 @@ class Chunked(nn.Module):
         scales = self.chunking.scales[group]
 
         def init(key: Key, shape: tuple[int, ...]) -> Array:
-            unit = jax.random.normal(key, shape) * math.sqrt(self.width)
+            unit = draw.normal(key, shape) * math.sqrt(self.width)
             if self.tables is None:
                 return unit * scales[:, None, :]
             return unit * _root_mean_square(scales)

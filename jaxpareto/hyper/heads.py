@@ -12,10 +12,10 @@ of `W` by about the rate, and so each generated number by the rate times mean |a
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.hyper.trunk import Trunk
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array, Key
@@ -53,7 +53,7 @@ class Heads(nn.Module):
         return inner @ table / self.width + offset
 
     def _table(self, key: Key, shape: tuple[int, ...]) -> Array:
-        unit = jax.random.normal(key, shape) * math.sqrt(self.width)
+        unit = draw.normal(key, shape) * math.sqrt(self.width)
         size = self.delta if self.base else 1.0
         return unit * size * self.spec.each(self.spec.scales)[None]
 
@@ -61,4 +61,4 @@ class Heads(nn.Module):
         means = jnp.asarray(self.spec.each(self.spec.means))
         if not self.base:
             return means
-        return means + self.spec.each(self.spec.scales) * jax.random.normal(key, shape)
+        return means + self.spec.each(self.spec.scales) * draw.normal(key, shape)

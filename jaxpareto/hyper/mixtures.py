@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.errors import UsageError, check_name
-from jaxpareto.hyper.trunk import Trunk, direct, layers_of
+from jaxpareto.hyper.trunk import Trunk, direct, layers_of, normal
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array, Key
 
@@ -53,8 +54,8 @@ class Linear(nn.Module):
 
         def init(key: Key, shape: tuple[int, ...]) -> Array:
             common, own = jax.random.split(key)
-            both = jax.random.normal(common, (1, *shape[1:]))
-            both = both + self.spread * jax.random.normal(own, shape)
+            both = draw.normal(common, (1, *shape[1:]))
+            both = both + self.spread * draw.normal(own, shape)
             return mean + scale * both / math.sqrt(1.0 + self.spread**2)
 
         return init
@@ -119,8 +120,8 @@ class LowRank(nn.Module):
             return jnp.tensordot(gates, whole, 1)
         rank = self.rank if self.gates == "preference" else 1
         into, out = math.prod(shape[:-1]), shape[-1]
-        normal = nn.initializers.normal(1.0 / math.sqrt(into))
-        down = self.param(f"down{leaf}", normal, (into, parts, rank))
+        columns = normal(1.0 / math.sqrt(into))
+        down = self.param(f"down{leaf}", columns, (into, parts, rank))
         up = self.param(f"up{leaf}", nn.initializers.zeros, (parts, rank, out))
         # One product: the gates are put between the two factors.
         gated = (down * gates[None, :, None]).reshape(into, parts * rank)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.errors import check_name
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array, Key
@@ -155,8 +156,8 @@ class Sparse(nn.Module):
 
     def _embeddings(self, key: Key, shape: tuple[int, ...]) -> Array:
         common, own = jax.random.split(key)
-        shared = jax.random.normal(common, (1, *shape[1:]))
-        return shared + self.pref_scale * jax.random.normal(own, shape)
+        shared = draw.normal(common, (1, *shape[1:]))
+        return shared + self.pref_scale * draw.normal(own, shape)
 
 
 def _uniform(bound: float) -> nn.initializers.Initializer:

@@ -12,12 +12,11 @@ section 3.1, where the embedding is learned and nothing moves it.
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxpareto.errors import UsageError
-from jaxpareto.hyper.trunk import direct, standardise
+from jaxpareto.hyper.trunk import direct, normal, standardise
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array
 
@@ -52,7 +51,6 @@ class Static(nn.Module):
         shapes = sorted({self.spec.shapes[i] for i in kernels})
         makers = {shape: Kernel(shape, self.width) for shape in shapes}
         count, width = len(kernels), self.embedding
-        normal = nn.initializers.normal
         embeddings = self.param("embeddings", normal(1.0), (count, width))
         moves = normal(self.pref_scale)
         shifts = self.param("shifts", moves, (count, *pref.shape, width))
@@ -86,18 +84,12 @@ class Kernel(nn.Module):
     def __call__(self, z: Array) -> Array:
         height, width, channels, filters = self.shape
         d = self.width
-        unit = nn.initializers.normal(1.0 / math.sqrt(len(z)))
+        unit = normal(1.0 / math.sqrt(len(z)))
         first = self.param("first", unit, (channels, d, len(z)))
         first_bias = self.param("first_bias", nn.initializers.zeros, (channels, d))
         inner = first @ z + first_bias
-        out = self.param("out", _rooted(d), (d, height, width, filters))
+        # Behind the division by d, sums of d terms have variance one.
+        out = self.param("out", normal(math.sqrt(d)), (d, height, width, filters))
         bias = self.param("out_bias", nn.initializers.zeros, (height, width, filters))
         made = jnp.tensordot(inner, out, 1) / d + bias[None]
         return made.transpose(1, 2, 0, 3)
-
-
-def _rooted(d: int) -> nn.initializers.Initializer:
-    """Draw with variance d: behind a division by d, sums of d terms have variance 1."""
-    return lambda key, shape, dtype=jnp.float32: (
-        math.sqrt(d) * jax.random.normal(key, shape, dtype)
-    )

@@ -6,10 +6,24 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array
 
-he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+def normal(scale: float) -> nn.initializers.Initializer:
+    """Initialise with normal numbers of a standard deviation."""
+    return lambda key, shape, dtype=jnp.float32: draw.normal(key, shape, scale, dtype)
+
+
+def fan_in(gain: float) -> nn.initializers.Initializer:
+    """Initialise with variance `gain / fan_in`; the last axis is the output's."""
+    return lambda key, shape, dtype=jnp.float32: draw.normal(
+        key, shape, math.sqrt(gain * shape[-1] / math.prod(shape)), dtype
+    )
+
+
+he = fan_in(2.0)
 """E[(w relu(x))^2] = mean(x^2) for a symmetric x, by He's factor 2."""
 
 
@@ -57,8 +71,8 @@ class Trunk(nn.Module):
         unit = 1.0 / math.sqrt(1.0 + self.pref_scale**2)
         x = nn.Dense(
             first,
-            kernel_init=nn.initializers.normal(self.pref_scale * unit),
-            bias_init=nn.initializers.normal(unit),
+            kernel_init=normal(self.pref_scale * unit),
+            bias_init=normal(unit),
         )(standardise(pref))
         for width in rest:
             x = nn.Dense(width, kernel_init=he)(nn.relu(x))
@@ -71,8 +85,9 @@ def direct(spec: Spec, leaf: int) -> nn.initializers.Initializer:
     Normal numbers of the leaf's own mean and standard deviation.
     """
     mean, scale = spec.means[leaf], spec.scales[leaf]
-    normal = nn.initializers.normal(scale)
-    return lambda key, shape, dtype=jnp.float32: mean + normal(key, shape, dtype)
+    return lambda key, shape, dtype=jnp.float32: (
+        mean + draw.normal(key, shape, scale, dtype)
+    )
 
 
 def layers_of(spec: Spec) -> dict[str, list[int]]:

@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from jaxpareto import draw
 from jaxpareto.errors import UsageError
 from jaxpareto.types import Array, Key, Params
-
-he_normal = jax.nn.initializers.he_normal()
 
 
 def weights(key: Key, *shape: int) -> Params:
@@ -16,7 +15,7 @@ def weights(key: Key, *shape: int) -> Params:
       key: the key is consumed.
       shape: of the kernel; the last axis is the output's, all others are fan-in.
     """
-    return {"kernel": he_normal(key, shape), "bias": jnp.zeros(shape[-1])}
+    return {"kernel": draw.he(key, shape), "bias": jnp.zeros(shape[-1])}
 
 
 def dense(layer: Params, x: Array) -> Array:

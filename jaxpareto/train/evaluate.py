@@ -88,7 +88,10 @@ def volume(losses: Array, corner: Array) -> float:
         moocore = require("moocore", "metrics")
         points, reference = (np.asarray(x, np.float64) for x in (losses, corner))
         return float(moocore.hypervolume(points, ref=reference))
-    return float(hypervolume(losses, corner))
+    return float(_hypervolume(losses, corner))
+
+
+_hypervolume = jax.jit(hypervolume)
 
 
 def summarise(prefs: Array, scores: Scores, reference: float = 2.0) -> dict[str, Any]:
@@ -107,13 +110,22 @@ def summarise(prefs: Array, scores: Scores, reference: float = 2.0) -> dict[str,
     """
     losses = jnp.asarray(scores.losses)
     corner = jnp.full(losses.shape[1], reference)
-    correlation = jax.vmap(spearman, (1, 1))(jnp.asarray(prefs), -losses)
+    count, correlation = _order(jnp.asarray(prefs), losses)
     return {
         "preferences": np.asarray(prefs, np.float64).round(7).tolist(),
         "losses": np.asarray(losses, np.float64).tolist(),
         "accuracies": np.asarray(scores.accuracies, np.float64).tolist(),
         "hypervolume": volume(losses, corner),
         "reference": [float(x) for x in corner],
-        "nondominated": int(jnp.sum(nondominated(losses))),
-        "spearman": [None if np.isnan(x) else float(x) for x in correlation],
+        "nondominated": int(count),
+        "spearman": [
+            None if np.isnan(x) else float(x) for x in np.asarray(correlation)
+        ],
     }
+
+
+@jax.jit
+def _order(prefs: Array, losses: Array) -> tuple[Array, Array]:
+    """Count the non-dominated points, and correlate pref_i with -loss_i, [m]."""
+    correlation = jax.vmap(spearman, (1, 1))(prefs, -losses)
+    return jnp.sum(nondominated(losses)), correlation

@@ -1,4 +1,4 @@
-"""The field's methods by the names people know: settings, and where they depart.
+"""The field's methods by the names people know, and ours: settings as data.
 
 A preset is data. `jaxpareto front --preset phn-ls` is `jaxpareto front` with its
 settings, and any of them can be given again: `--preset phn-ls --rule stch`.
@@ -16,7 +16,7 @@ from jaxpareto.errors import check_name
 
 
 class Preset(NamedTuple):
-    """A published method.
+    """A method.
 
     Attributes:
       settings: fields of `Config`.
@@ -32,6 +32,23 @@ class Preset(NamedTuple):
 _ONE = {"prefs_per_step": 1, "schedule": "constant", "warmup": 0, "optimizer": "adam"}
 
 PRESETS: dict[str, Preset] = {
+    "prism": Preset(
+        {
+            "conditioner": "heads",
+            "conditioner_options": "width=32",
+            "rule": "linear",
+            "sampler": "dirichlet",
+            "alpha": 0.2,
+            "prefs_per_step": 8,
+            "fresh_pairs": True,
+            "optimizer": "adam",
+            "schedule": "cosine",
+            "warmup": 200,
+            "learning_rate": 1e-2,
+        },
+        "ours: the best of what was tried here, and the default (experiments/LOG.md)",
+        "PHN's hypernetwork a third as wide, eight preferences sharing each batch",
+    ),
     "cpmtl": Preset(
         _ONE
         | {
