@@ -81,12 +81,10 @@ def make(name, m=2):
     return entry.make(tiny(m=m), m, KEY, **(entry.options | SMALL[name]))
 
 
-def moved(phi, seed=1, size=0.3):
-    """Move all parameters at random, away from zeros that would hide a mistake."""
+def normal(shapes, seed=1):
+    """Fill a pytree of shapes with normal numbers, without compiling anything."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(
-        lambda x: np.asarray(x) + size * rng.standard_normal(x.shape, x.dtype), phi
-    )
+    return jax.tree.map(lambda x: rng.standard_normal(x.shape, x.dtype), shapes)
 
 
 def test_every_conditioner_is_here():
@@ -104,7 +102,7 @@ def test_mapping_over_preferences_equals_a_loop(name):
         mapped = jax.vmap(made.params, (None, 0))(phi, prefs)
         return mapped, jax.lax.map(lambda pref: made.params(phi, pref), prefs)
 
-    mapped, looped = both(moved(jax.jit(made.init)(KEY)))
+    mapped, looped = both(normal(jax.eval_shape(made.init, KEY)))
     spreads = []
     for a, b in zip(jax.tree.leaves(mapped), jax.tree.leaves(looped), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -115,10 +113,15 @@ def test_mapping_over_preferences_equals_a_loop(name):
 def test_a_network_that_reads_the_preference_answers_for_each():
     made = make("input")
     prefs = jnp.array([[0.1, 0.9], [0.9, 0.1]])
-    images = jax.random.uniform(KEY, (2, *IMAGE))
-    phi = made.init(KEY)
-    answers = jax.vmap(made.apply, (None, 0, None))(phi, prefs, images)
-    one = made.apply(phi, prefs[1], images)
+    images = np.random.default_rng(2).standard_normal((2, *IMAGE), np.float32)
+
+    @jax.jit
+    def answer():
+        phi = made.init(KEY)
+        answers = jax.vmap(made.apply, (None, 0, None))(phi, prefs, images)
+        return answers, made.apply(phi, prefs[1], images)
+
+    answers, one = answer()
     np.testing.assert_allclose(answers[1], one, atol=1e-5)
     assert not np.allclose(answers[0], answers[1])
 
@@ -127,23 +130,20 @@ def test_a_network_that_reads_the_preference_answers_for_each():
 def test_gradient_against_finite_differences(name):
     """In float64, where a central difference is good to about nine digits."""
     made = make(name)
-    phi = moved(jax.jit(made.init)(KEY))
+    phi = normal(jax.eval_shape(made.init, KEY))
     with jax.enable_x64(True):
         exact = jax.tree.map(lambda p: p.astype(np.float64), phi)
-        way = moved(jax.tree.map(np.zeros_like, exact), seed=2, size=1.0)
+        way = normal(exact, seed=2)
         pref = np.array([0.3, 0.7])
 
-        @jax.jit
-        def compare(phi, way):
-            def f(step):
-                at = jax.tree.map(lambda p, w: p + step * w, phi, way)
-                leaves = jax.tree.leaves(made.params(at, pref))
-                return sum(jnp.sum(jnp.sin(leaf)) for leaf in leaves)
+        def f(step):
+            at = jax.tree.map(lambda p, w: p + step * w, exact, way)
+            leaves = jax.tree.leaves(made.params(at, pref))
+            return sum(jnp.sum(jnp.sin(leaf)) for leaf in leaves)
 
-            slope = jax.grad(f)(0.0)
-            return slope, (f(1e-6) - f(-1e-6)) / 2e-6
-
-        slope, difference = compare(exact, way)
+        both = jax.jit(jax.value_and_grad(f))  # one program for all three places
+        slope = both(0.0)[1]
+        difference = (both(1e-6)[0] - both(-1e-6)[0]) / 2e-6
         np.testing.assert_allclose(difference, slope, rtol=2e-6)
 
 
@@ -152,7 +152,7 @@ def test_generated_networks_start_well_scaled(name):
     """Answers as large as a direct initialisation's, over 20 seeds, and finite."""
     made = make(name)
     target = tiny()
-    images = jax.random.normal(keyed(2), (16, *IMAGE))
+    images = np.random.default_rng(2).standard_normal((16, *IMAGE), np.float32)
 
     @jax.jit
     def spreads(keys):
@@ -238,10 +238,23 @@ def parts(module, seed=1):
     """Return a module's parameters, moved at random, and what it makes of `PREF`."""
     by_leaves = hasattr(module, "leaves")
     method = type(module).leaves if by_leaves else type(module).flat
-    phi = moved(module.init(KEY, PREF, method=method)["params"], seed)
+    shapes = jax.eval_shape(lambda: module.init(KEY, PREF, method=method)["params"])
+    phi = normal(shapes, seed)
     made = jax.jit(lambda phi: module.apply({"params": phi}, PREF, method=method))(phi)
     numbers = jax.tree.map(lambda x: np.asarray(x, np.float64), phi)
     return numbers, [np.asarray(x, np.float64) for x in made] if by_leaves else made
+
+
+def start_of(module):
+    """Return what a module makes at its start, and its parameters then."""
+    method = type(module).leaves if hasattr(module, "leaves") else type(module).flat
+
+    @jax.jit
+    def start():
+        made, variables = module.init_with_output(KEY, PREF, method=method)
+        return made, variables["params"]
+
+    return start()
 
 
 def test_linear_is_the_mixture():
@@ -253,8 +266,8 @@ def test_linear_is_the_mixture():
 
 def test_low_rank_corrections_have_their_rank_and_start_at_zero():
     module = hyper.LowRank(SPEC, rank=2, strength=0.5)
-    fresh = module.init(KEY, PREF, method="leaves")["params"]
-    for i, leaf in enumerate(module.apply({"params": fresh}, PREF, method="leaves")):
+    made, fresh = start_of(module)
+    for i, leaf in enumerate(made):
         np.testing.assert_array_equal(leaf, fresh[f"base{i}"])
     phi, made = parts(module)
     for i, leaf in enumerate(made):
@@ -290,7 +303,7 @@ def test_film_scales_and_shifts_the_outputs_of_every_layer():
     net = tiny()
     module = hyper.Film(SPEC, hidden=(6,))
     phi, made = parts(module)
-    images = jax.random.normal(keyed(5), (4, *IMAGE))
+    images = np.random.default_rng(5).standard_normal((4, *IMAGE), np.float32)
     base = jax.tree.unflatten(
         SPEC.treedef, [phi[f"base{i}"] for i in range(len(SPEC.paths))]
     )
@@ -328,8 +341,8 @@ def test_film_scales_and_shifts_the_outputs_of_every_layer():
 
 def test_film_starts_as_one_network_and_needs_layers():
     module = hyper.Film(SPEC)
-    phi = module.init(KEY, PREF, method="leaves")["params"]
-    for i, leaf in enumerate(module.apply({"params": phi}, PREF, method="leaves")):
+    made, phi = start_of(module)
+    for i, leaf in enumerate(made):
         np.testing.assert_array_equal(leaf, phi[f"base{i}"])
     bare = tree.spec_of(lambda key: {"w": jax.random.normal(key, (3, 2))}, KEY)
     with pytest.raises(UsageError, match="no parameter of this network is called bias"):
@@ -403,9 +416,8 @@ def test_static_shares_a_maker_among_kernels_of_a_shape():
         return {f"conv{i}": jax.random.normal(key, (3, 3, 4, 4)) for i in range(3)}
 
     module = hyper.Static(tree.spec_of(init, KEY))
-    phi = module.init(KEY, PREF, method="leaves")["params"]
+    made, phi = start_of(module)
     assert sum(name.startswith("Kernel") for name in phi) == 1
-    made = module.apply({"params": phi}, PREF, method="leaves")
     assert not np.allclose(made[0], made[1])
     with pytest.raises(UsageError, match="makes convolution kernels"):
         flat = tree.spec_of(mlp(IMAGE).init, KEY)
@@ -415,7 +427,8 @@ def test_static_shares_a_maker_among_kernels_of_a_shape():
 def test_planes_are_cosmos_upsampler():
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     module = hyper.Planes((36, 36))
-    phi = module.init(KEY, PREF)["params"]
+    drawn, variables = jax.jit(lambda: module.init_with_output(KEY, PREF))()
+    phi = variables["params"]
     x = torch.tensor(np.asarray(PREF))[None, :, None, None]
     for name, stride, padding in (("ConvTranspose_0", 1, 0), ("ConvTranspose_1", 2, 1)):
         kernel = np.asarray(phi[name]["kernel"])[::-1, ::-1].transpose(2, 3, 0, 1)
@@ -424,14 +437,14 @@ def test_planes_are_cosmos_upsampler():
         ).relu()
     assert x.shape == (1, 2, 10, 10)
     x = torch.nn.functional.interpolate(x, size=(36, 36), mode="nearest-exact")
-    drawn = module.apply({"params": phi}, PREF)
     np.testing.assert_allclose(drawn, x[0].numpy().transpose(1, 2, 0), atol=1e-5)
 
 
 def test_independent_heads_and_decoders():
     net = NETWORKS["lenet-pamal"]((28, 28))
-    params = net.init(KEY)
-    x = jnp.ones((3, 50))
+    shapes = jax.eval_shape(net.init, KEY)
+    params = normal(shapes)
+    x = np.ones((3, 50), np.float32)
     second = jax.nn.relu(layers.dense(params["decoder1"], x))
     answers = layers.answer(params, x)
     np.testing.assert_allclose(
@@ -445,7 +458,7 @@ def test_independent_heads_and_decoders():
 @pytest.mark.parametrize("init", ["direct", "hyperfan-in", "hyperfan-out"])
 @pytest.mark.parametrize("kind", ["heads", "chunked"])
 def test_generated_numbers_have_the_variance_asked_for(kind, init):
-    net = mlp((4, 4), widths=(24, 24))
+    net = mlp((8, 8), widths=(24,))
     spec = hyper.INITS[init](tree.spec_of(net.init, KEY))
     if kind == "heads":
         module = hyper.Heads(spec, width=32)
@@ -544,7 +557,7 @@ def test_a_leaf_that_starts_at_a_constant_is_generated_around_it():
     assert dict(zip(spec.paths, spec.scales, strict=True))["norm/scale"] == 0.0
     at = spec.paths.index("norm/scale")
     start = sum(spec.sizes[:at])
-    for module in (
+    modules = (
         hyper.Heads(spec),
         hyper.Heads(spec, base=True),
         hyper.Chunked(hyper.equal_slices(spec, 5)),
@@ -553,12 +566,11 @@ def test_a_leaf_that_starts_at_a_constant_is_generated_around_it():
         hyper.Linear(spec),
         hyper.LowRank(spec),
         hyper.Film(spec),
-    ):
-        by_leaves = hasattr(module, "leaves")
-        method = type(module).leaves if by_leaves else type(module).flat
-        made = module.init_with_output(KEY, PREF, method=method)[0]
-        scale = made[at] if by_leaves else made[start : start + 6]
-        assert abs(float(jnp.mean(scale)) - 1.0) < 0.8, module
+    )
+    all_made = jax.jit(lambda: [start_of(module)[0] for module in modules])()
+    for module, made in zip(modules, all_made, strict=True):
+        scale = made[at] if isinstance(made, list) else made[start : start + 6]
+        assert abs(float(np.mean(scale)) - 1.0) < 0.8, module
 
 
 def test_what_cannot_be_made_is_refused():

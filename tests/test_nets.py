@@ -16,6 +16,18 @@ from jaxpareto.nets.layers import dropout
 
 KEY = jax.random.key(0)
 
+
+def drawn(shapes, seed=0):
+    """Fill a pytree of shapes with normal numbers, without compiling anything."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: rng.standard_normal(x.shape, np.float32), shapes)
+
+
+def parameters(net, scale=0.1):
+    """Make parameters of a network in which no leaf is zero."""
+    return jax.tree.map(lambda x: scale * x, drawn(jax.eval_shape(net.init, KEY)))
+
+
 # (images, kernel): the LeNet's two, the CNN's, odd and prime sizes, a kernel as large
 # as the image, one row, one column.
 SHAPES = [
@@ -33,9 +45,9 @@ SHAPES = [
 def test_banded_convolution_equals_the_native_one(images, kernel, pool):
     if min(images[1] - kernel[0], images[2] - kernel[1]) + 1 < pool:
         pytest.skip("nothing to pool")
-    x = jax.random.normal(jax.random.key(1), images)
-    w = jax.random.normal(jax.random.key(2), kernel)
-    weights = jax.random.normal(jax.random.key(3), conv2d(x, w, pool=pool).shape)
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (images, kernel)]
+    out = jax.eval_shape(lambda x, w: conv2d(x, w, pool=pool), *shapes)
+    x, w, weights = drawn([*shapes, out])
 
     def value_and_gradients(form):
         def f(x, w):
@@ -45,9 +57,9 @@ def test_banded_convolution_equals_the_native_one(images, kernel, pool):
         (_, out), gradients = jax.value_and_grad(f, (0, 1), has_aux=True)(x, w)
         return out, *gradients
 
-    for banded, native in zip(
-        value_and_gradients("banded"), value_and_gradients("native"), strict=True
-    ):
+    # One program for both: most of the time of this test is compilation.
+    both = jax.jit(lambda: [value_and_gradients(form) for form in ("banded", "native")])
+    for banded, native in zip(*both(), strict=True):
         scale = float(jnp.max(jnp.abs(native)))
         np.testing.assert_allclose(banded, native, rtol=1e-5, atol=1e-5 * scale)
 
@@ -59,7 +71,8 @@ def test_mapping_over_kernels_makes_no_grouped_convolution(name):
     images = jnp.ones((8, 36, 36))
 
     def cost_and_program(k):
-        params = jax.vmap(net.init)(jax.random.split(KEY, k))
+        keys = jax.eval_shape(lambda: jax.random.split(KEY, k))
+        params = jax.eval_shape(jax.vmap(net.init), keys)  # shapes will do to compile
 
         def loss(params):
             out = jax.vmap(net.apply, (0, None))(params, images)
@@ -86,7 +99,7 @@ def test_block_width_wastes_less_than_one_block(out_width, filters, kernel_width
 
 
 def test_max_pool_equals_reduce_window():
-    x = jax.random.normal(KEY, (2, 7, 6, 3))
+    x = drawn(jax.ShapeDtypeStruct((2, 7, 6, 3), jnp.float32))
     expected = nn.max_pool(x, (2, 2), (2, 2))
     np.testing.assert_array_equal(max_pool(x), expected)
 
@@ -95,23 +108,25 @@ def test_max_pool_equals_reduce_window():
 def test_lenet_equals_the_same_network_in_flax(shared_relu):
     """Pooling before bias and ReLU changes nothing: compare with the usual order."""
     net = lenet(shared_relu=shared_relu)
-    params = jax.tree.map(lambda p: p + 0.03, net.init(KEY))  # biases that matter
-    images = jax.random.uniform(jax.random.key(1), (4, 36, 36))
+    params = parameters(net)
+    images = np.random.default_rng(1).uniform(size=(4, 36, 36)).astype(np.float32)
 
-    x = images[..., None]
-    for name, features in (("conv0", 10), ("conv1", 20)):
-        size = params[name]["kernel"].shape[:2]
-        layer = nn.Conv(features, size, padding="VALID")
-        x = nn.relu(layer.apply({"params": params[name]}, x))
-        x = nn.max_pool(x, (2, 2), (2, 2))
-    x = nn.Dense(50).apply({"params": params["hidden"]}, x.reshape(4, -1))
-    x = nn.relu(x) if shared_relu else x
-    expected = jnp.stack(
-        [nn.Dense(10).apply({"params": params[f"task{i}"]}, x) for i in range(2)], 1
-    )
-    np.testing.assert_allclose(
-        net.apply(params, images), expected, rtol=1e-5, atol=1e-3
-    )
+    @jax.jit
+    def both(params):
+        x = images[..., None]
+        for name, features in (("conv0", 10), ("conv1", 20)):
+            size = params[name]["kernel"].shape[:2]
+            layer = nn.Conv(features, size, padding="VALID")
+            x = nn.relu(layer.apply({"params": params[name]}, x))
+            x = nn.max_pool(x, (2, 2), (2, 2))
+        x = nn.Dense(50).apply({"params": params["hidden"]}, x.reshape(4, -1))
+        x = nn.relu(x) if shared_relu else x
+        heads = [params[f"task{i}"] for i in range(2)]
+        usual = [nn.Dense(10).apply({"params": head}, x) for head in heads]
+        return net.apply(params, images), jnp.stack(usual, 1)
+
+    mine, expected = both(params)
+    np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-3)
 
 
 def test_lenet_has_the_published_number_of_parameters():
@@ -130,26 +145,32 @@ def test_cnn_parameters_by_hand():
 @pytest.mark.parametrize("tasks", [2, 3])
 def test_every_network_answers_per_task(name, tasks):
     net = NETWORKS[name]((36, 36), tasks=tasks, classes=7)
-    params = net.init(KEY)
-    images = jax.random.uniform(KEY, (5, 36, 36))
-    out = net.apply(params, images)
+    params = parameters(net)
+    images = np.random.default_rng(1).uniform(size=(5, 36, 36)).astype(np.float32)
+    apply = jax.jit(net.apply)
+    out = np.asarray(apply(params, images))
     assert out.shape == (5, tasks, 7)
-    np.testing.assert_allclose(jax.jit(net.apply)(params, images), out, atol=1e-5)
     # Each task has a head of its own: changing one changes no other answer.
     params["task1"] = jax.tree.map(lambda p: p + 1.0, params["task1"])
-    changed = jnp.any(net.apply(params, images) != out, axis=(0, 2))
+    changed = np.any(np.asarray(apply(params, images)) != out, axis=(0, 2))
     assert changed.tolist() == [False, True, False][:tasks]
 
 
 def test_dropout_keeps_the_mean_and_needs_a_key():
-    x = jnp.ones((400, 100))
-    kept = dropout(KEY, x, 0.3)
-    assert float(jnp.mean(kept == 0)) == pytest.approx(0.3, abs=0.01)
-    assert float(jnp.mean(kept)) == pytest.approx(1.0, abs=0.01)
+    x = np.ones((400, 100), np.float32)
+    kept = np.asarray(jax.jit(lambda: dropout(KEY, x, 0.3))())
+    assert np.mean(kept == 0) == pytest.approx(0.3, abs=0.01)
+    assert np.mean(kept) == pytest.approx(1.0, abs=0.01)
     np.testing.assert_array_equal(dropout(None, x, 0.3), x)
-    net = multitask_cnn(filters=(16, 16, 32))
-    params, images = net.init(KEY), jnp.ones((2, 36, 36))
-    assert jnp.any(net.apply(params, images, key=KEY) != net.apply(params, images))
+    net = multitask_cnn((18, 18), filters=(2, 2, 2))
+    params, images = parameters(net), np.ones((2, 18, 18), np.float32)
+
+    @jax.jit
+    def both(params):
+        return net.apply(params, images, key=KEY), net.apply(params, images)
+
+    dropped, whole = both(params)
+    assert np.any(np.asarray(dropped) != np.asarray(whole))
 
 
 def test_errors():

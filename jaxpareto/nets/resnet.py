@@ -122,9 +122,10 @@ def batch_statistics(params: Params, images: Array) -> Params:
     Returns:
       `{"mean", "var"}`, [filters] each, for every convolution, named as in `params`.
 
-    >>> params = resnet18(widths=(2, 3), norm="batch").init(jax.random.key(0))
-    >>> batch_statistics(params, jnp.ones((4, 16, 16)))["stem"]["var"].shape
-    (2,)
+    >>> params = jax.eval_shape(resnet18().init, jax.random.key(0))
+    >>> found = jax.eval_shape(batch_statistics, params, jnp.ones((4, 36, 36)))
+    >>> found["stem"]["var"].shape
+    (64,)
     """
     return _trunk(params, images, _by_batch)[1]
 
