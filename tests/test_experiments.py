@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import toy_fronts
+from experiments import leaderboard, toy_fronts
 from jaxpareto import cli
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +58,53 @@ def test_toy_fronts_smoke_and_what_it_refuses(tmp_path, capsys):
     assert "holds a run with" in other and "name a new --out" in other
     status, _, other = again("--out", tmp_path / "y", "--rules", "ebo")
     assert status == 2 and other.count("\n") == 1 and "did you mean epo" in other
+
+
+def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
+    """One preset beside the single-task networks; called again; called wrongly."""
+    few = "--epochs 1 --train-pairs 400 --test-pairs 60 --seeds 2 --presets pamal"
+    call = ["--size", "smoke", "--out", str(tmp_path / "x"), *few.split()]
+
+    def board(*words):
+        status = cli.guarded(leaderboard._parser, [*call, *words])
+        return status, *capsys.readouterr()
+
+    status, out, _ = board()
+    assert status == 0 and "| pamal | " in out and "| single-task | " in out
+    rows = json.loads((tmp_path / "x" / "leaderboard.json").read_text())
+    assert {row["preset"] for row in rows} == {"pamal", "single-task"}
+    (row,) = [row for row in rows if row["preset"] == "pamal"]
+    assert row["of"] == 25 and row["times_target"] == 2.0 and row["broken"] == 0
+    found = tmp_path / "x" / "pamal" / "result.json"
+    fronts = json.loads(found.read_text())["fronts"]
+    assert len(fronts) == 2 and fronts[0]["losses"] != fronts[1]["losses"]
+    mean = sum(front["hypervolume"] for front in fronts) / 2
+    assert row["hypervolume"] == pytest.approx(mean)
+    for name in ("leaderboard.csv", "leaderboard.md", "leaderboard.png"):
+        assert (tmp_path / "x" / name).stat().st_size > 100
+    # Done already: nothing is trained.
+    written = found.stat().st_mtime_ns
+    assert board()[0] == 0 and found.stat().st_mtime_ns == written
+    for words, message in (
+        (["--batch-size", "40"], "was found with another batch_size"),
+        (["--presets", "pamel"], "unknown preset 'pamel'; did you mean pamal"),
+        (["--seed", "3"], "a leaderboard has seeds 0, 1"),
+        (["--seeds", "0"], "--seeds must be at least 1, found 0"),
+        (["--size", "huge"], "unknown size 'huge'"),
+    ):
+        status, _, other = board(*words)
+        assert status == 2 and message in other
+    found.write_text("{")
+    status, _, other = board()
+    assert status == 1 and "is damaged" in other
+
+
+def test_the_corner_is_what_each_network_does_at_its_own_task():
+    front = {"losses": [[0.5, 9.0], [9.0, 1.0]], "reference": [2.0, 2.0]}
+    front["accuracies"] = [[0.8, 0.1], [0.1, 0.5]]
+    assert leaderboard.box(front) == pytest.approx(1.5 * 1.0)
+    assert leaderboard.own(front) == pytest.approx(0.4)
+    assert leaderboard.box(front | {"losses": [[3.0, 9.0], [9.0, 1.0]]}) == 0.0
 
 
 @pytest.mark.parametrize(

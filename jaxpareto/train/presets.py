@@ -46,7 +46,7 @@ PRESETS: dict[str, Preset] = {
             "warmup": 200,
             "learning_rate": 1e-2,
         },
-        "ours: the best of what was tried here, and the default (experiments/LOG.md)",
+        "ours: the best of what was tried so far (experiments/LOG.md)",
         "PHN's hypernetwork a third as wide, eight preferences sharing each batch",
     ),
     "cpmtl": Preset(
