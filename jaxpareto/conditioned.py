@@ -40,8 +40,8 @@ def from_hypernetwork(net: Net, module: Any, spec: tree.Spec, m: int) -> Conditi
     >>> spec = tree.spec_of(net.init, jax.random.key(0))
     >>> module = hyper.Chunked(hyper.equal_slices(spec, 64))
     >>> conditioned = from_hypernetwork(net, module, spec, 2)
-    >>> phi = conditioned.init(jax.random.key(1))
-    >>> params = conditioned.params(phi, jnp.array([0.3, 0.7]))
+    >>> phi = jax.jit(conditioned.init)(jax.random.key(1))
+    >>> params = jax.jit(conditioned.params)(phi, jnp.array([0.3, 0.7]))
     >>> params["hidden0"]["kernel"].shape
     (36, 8)
     """

@@ -125,8 +125,8 @@ def hypervolume_gradient(
 
     >>> losses = jnp.array([[1.0, 2.0], [2.0, 1.0]])
     >>> prefs = jnp.array([[2 / 3, 1 / 3], [1 / 3, 2 / 3]])  # both lie on their rays
-    >>> weights = hypervolume_gradient(losses, prefs, reference=jnp.array([3.0, 3.0]))
-    >>> print(weights.round(3))
+    >>> rule = jax.jit(partial(hypervolume_gradient, reference=3.0))
+    >>> print(rule(losses, prefs).round(3))
     [[0.707 0.707]
      [0.707 0.707]]
     """

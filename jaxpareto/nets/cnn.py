@@ -43,8 +43,8 @@ def lenet(
     Raises:
       UsageError: the images are too small for the two convolutions.
 
-    >>> net = lenet()
-    >>> sum(leaf.size for leaf in jax.tree.leaves(net.init(jax.random.key(0))))
+    >>> params = jax.eval_shape(lenet().init, jax.random.key(0))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(params))
     31910
     """
     height, width = (((side - first + 1) // 2 - 4) // 2 for side in image_shape)
@@ -103,7 +103,8 @@ def multitask_cnn(
       UsageError: not three filter counts, or images too small.
 
     >>> net = multitask_cnn(filters=(16, 16, 32))
-    >>> net.apply(net.init(jax.random.key(0)), jax.numpy.ones((5, 36, 36))).shape
+    >>> params = jax.eval_shape(net.init, jax.random.key(0))
+    >>> jax.eval_shape(net.apply, params, jax.numpy.ones((5, 36, 36))).shape
     (5, 2, 10)
     """
     if len(filters) != 3:

@@ -66,11 +66,12 @@ def cpmtl(
     learning", for the weights; Lin, Zhen, Li, Zhang and Kwong (2019), "Pareto
     multi-task learning", section 4, for the program and the normalisation.
 
-    >>> gram, pref = jnp.eye(2), jnp.array([0.5, 0.5])
-    >>> weights, info = cpmtl(jnp.array([1.0, 1.0]), gram, pref)  # at home: MGDA
+    >>> from jax import jit
+    >>> gram, pref, solve = jnp.eye(2), jnp.array([0.5, 0.5]), jit(cpmtl)
+    >>> weights, info = solve(jnp.array([1.0, 1.0]), gram, pref)  # at home: MGDA
     >>> print(weights.round(3), info.active)
     [1. 1.] 0
-    >>> weights, info = cpmtl(jnp.array([2.0, 1.0]), gram, pref)  # first loss too high
+    >>> weights, info = solve(jnp.array([2.0, 1.0]), gram, pref)  # first loss too high
     >>> bool(weights[0] > weights[1]), bool(info.active > 0)
     (True, True)
     """
@@ -116,7 +117,8 @@ def pmtl(
     section 4.
 
     >>> home, pref = jnp.array([1.0, 1.0]), jnp.array([0.5, 0.5])
-    >>> print(pmtl(home, jnp.eye(2), pref)[0].round(3))
+    >>> from jax import jit
+    >>> print(jit(pmtl)(home, jnp.eye(2), pref)[0].round(3))
     [1. 1.]
     """
     inputs = losses, gram, pref = checked(losses, gram, pref)
@@ -150,7 +152,8 @@ def pmtl_feasible(
     section 4.2.
 
     >>> home, pref = jnp.array([1.0, 1.0]), jnp.array([0.5, 0.5])
-    >>> print(pmtl_feasible(home, jnp.eye(2), pref)[0])
+    >>> from jax import jit
+    >>> print(jit(pmtl_feasible)(home, jnp.eye(2), pref)[0])
     [0. 0.]
     """
     inputs = losses, gram, pref = checked(losses, gram, pref)
