@@ -149,7 +149,7 @@ _LEAST = {
     "checkpoint_every": 1,
 }
 
-DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str | tuple[str, str], dict[str, Any]] = {
     "multi-digits": {
         "network": "mlp",
         "fresh_pairs": True,
@@ -158,13 +158,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "warmup": 50,
         "checkpoint_every": 5,
     },
+    ("multi-digits", "chunked"): {"conditioner_options": "chunk_size=500"},
     "independent": {
         "prefs_per_step": 9,
         "split_batch": False,
         "learning_rate": 3e-3,
     },
 }
-"""What differs from the defaults of `Config`, for a data set or a conditioner."""
+"""What differs from the defaults of `Config`, for a data set, a conditioner or both."""
 
 
 def configure(**given: Any) -> Config:
@@ -186,7 +187,8 @@ def configure(**given: Any) -> Config:
         "train_pairs": DATASETS[data].train_pairs,
         "test_pairs": DATASETS[data].test_pairs,
     }
-    for chosen in (data, given.get("conditioner", Config.conditioner)):
+    conditioner = given.get("conditioner", Config.conditioner)
+    for chosen in (data, conditioner, (data, conditioner)):
         defaults |= DEFAULTS.get(chosen, {})
     return Config(**(defaults | given))
 

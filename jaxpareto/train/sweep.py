@@ -82,7 +82,9 @@ def fit_many(
                 losses = np.asarray(info.objective)
                 finite &= np.isfinite(losses).all(axis=1)
                 seconds += time.perf_counter() - began
-                bar.advance(count, f"{label} loss {np.nanmean(losses):.4f}")
+                good = losses[np.isfinite(losses)]
+                said = f"loss {good.mean():.4f}" if good.size else "all broken down"
+                bar.advance(count, f"{label} {said}")
             checkpoints.save(epoch + 1, states)
     finally:
         bar.close()
