@@ -471,7 +471,8 @@ def draw(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> N
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     names = [row["preset"] for row in rows]
     for place, name in enumerate(reversed(names)):
-        volumes = [front["hypervolume"] for front in found[name]["fronts"]]
+        fronts = found[name]["fronts"]
+        volumes = [box(x) if name == CORNER else x["hypervolume"] for x in fronts]
         left.plot(volumes, [place] * len(volumes), "o", ms=4, mfc="none", color="C0")
         left.plot([np.mean(volumes)], [place], "|", ms=12, color="black")
     left.set_yticks(range(len(names)), list(reversed(names)))
@@ -480,6 +481,8 @@ def draw(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> N
     shown = [*[name for name in names if name != CORNER][:4], CORNER]
     for name in shown:
         losses = np.array(found[name]["fronts"][0]["losses"])
+        if name == CORNER:  # each network's own task alone
+            losses = np.diag(losses)[None]
         style = "k*" if name == CORNER else "o-"
         right.plot(losses[:, 0], losses[:, 1], style, ms=3.5, lw=0.8, label=name)
     right.set_xlabel("loss of task 1 (nats)")
