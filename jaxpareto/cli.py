@@ -119,7 +119,7 @@ def _add_front(commands: Any) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
-        "--preset", metavar="NAME", help="a published method's settings (--list)"
+        "--preset", metavar="NAME", help="the settings of a method (--list)"
     )
     parser.add_argument(
         "--list",
@@ -166,7 +166,7 @@ class _List(argparse.Action):
         from jaxpareto.conditioned import CONDITIONERS
         from jaxpareto.train.presets import PRESETS
 
-        print("--preset NAME: the settings of a published method")
+        print("--preset NAME: the settings of a method")
         _columns([(name, each.paper) for name, each in PRESETS.items()])
         print("\n--conditioner NAME: how the network depends on the preference")
         _columns(
@@ -204,6 +204,8 @@ def _front(asked: argparse.Namespace) -> None:
     from jaxpareto.train.run import read_config, recorded_data_dir, train_front
 
     given = given_settings(asked)
+    if asked.preset is not None:  # as if its settings had been typed
+        given = preset(asked.preset).settings | given
     out, data_dir = asked.out, asked.data_dir
     if asked.resume:
         if out is None:
@@ -212,8 +214,6 @@ def _front(asked: argparse.Namespace) -> None:
             stored, _ = read_config(out)
             given = dataclasses.asdict(stored) | given
             data_dir = data_dir or recorded_data_dir(out)
-    if asked.preset is not None:
-        given = preset(asked.preset).settings | given
     config = configure(**given)
     out = out or _free_folder(config.data)
     plot = require("jaxpareto.plot", "plot")

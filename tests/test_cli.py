@@ -71,6 +71,10 @@ def test_a_preset_is_settings_that_the_call_may_change(tmp_path):
     config = json.loads((tmp_path / "x" / "config.json").read_text())["config"]
     assert (config["conditioner"], config["rule"]) == ("input", "linear")
     assert (config["alpha"], config["schedule"]) == (1.2, "step")
+    # A preset counts as typed: it cannot slip into another run.
+    again = ["--preset", "phn-ls", "--resume", "--out", tmp_path / "x"]
+    assert call("front", *again) == 2
+    assert json.loads((tmp_path / "x" / "config.json").read_text())["config"] == config
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,9 @@ def test_a_preset_is_settings_that_the_call_may_change(tmp_path):
         (["--conditioner-options", "widht=3"], "did you mean width"),
         (["--rule-options", "mu=3"], "unknown option of rule linear 'mu'"),
         (["--conditioner", "static"], "this network has none"),
+        (["--penalty", "1"], "--conditioner chunked has no penalty of its own"),
+        (["--base-until", "0.5"], "--conditioner chunked has no base network"),
+        (["--average", "1"], "--average must be at least 0 and below 1"),
     ],
 )
 def test_options_that_do_not_fit_leave_no_run_behind(words, message, tmp_path, capsys):

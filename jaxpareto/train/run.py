@@ -250,15 +250,29 @@ def make_conditioned(config: Config, shape: Shape) -> Conditioned:
     """Make the conditioned network that a configuration names."""
     m, conditioner = shape.tasks, CONDITIONERS[config.conditioner]
     net = make_net(config, shape)
-    if config.conditioner == "independent":
-        return independent(net, independent_prefs(config.prefs_per_step, m))
-    settings = config.conditioner_settings()
-    if conditioner.reads_pref:
-        settings["image_shape"] = shape.image
     key = jax.random.key(config.seed)
-    made = conditioner.make(net, m, key, **settings)
-    jax.eval_shape(made.init, key)  # traced, not run: it says what it refuses
+    settings = config.conditioner_settings()
+    if config.conditioner == "independent":
+        made = independent(net, independent_prefs(config.prefs_per_step, m))
+    elif conditioner.reads_pref:
+        made = conditioner.make(net, m, key, image_shape=shape.image, **settings)
+    else:
+        made = conditioner.make(net, m, key, **settings)
+    # Traced, not run: it says what it refuses.
+    _check_parts(config, made, jax.eval_shape(made.init, key))
     return made
+
+
+def _check_parts(config: Config, made: Conditioned, phi: Params) -> None:
+    """Refuse settings of parts that this conditioner does not have."""
+    what = f"--conditioner {config.conditioner}"
+    if config.penalty and made.penalty is None:
+        raise UsageError(
+            f"--penalty {config.penalty:g}: {what} has no penalty of its own"
+        )
+    parted = config.base_until < 1.0 or config.rest_rate != 1.0
+    if parted and not any(name.startswith("base") for name in phi):
+        raise UsageError(f"--base-until and --rest-rate: {what} has no base network")
 
 
 def hparams(config: Config) -> Hparams:
