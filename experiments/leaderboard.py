@@ -23,7 +23,6 @@ killed call continues where it stopped when it is given again; delete `out/NAME`
 a preset anew.
 """
 
-import argparse
 import csv
 import dataclasses
 import json
@@ -494,13 +493,8 @@ def draw(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> N
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(
-        prog="leaderboard.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.script_parser("leaderboard.py", __doc__)
     parser.add_argument("--size", default="smoke", help=", ".join(SIZES))
-    parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument(
         "--presets",
         type=lambda text: tuple(text.split(",")),
@@ -509,8 +503,6 @@ def _parser() -> cli.Parser:
         help="by default " + ",".join(PRESETS),
     )
     parser.add_argument("--seeds", type=int, help="members of each preset")
-    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     cli.add_settings(parser)
     parser.set_defaults(
         run=lambda asked: main(

@@ -15,7 +15,6 @@ Each rule is a run of its own, `out/RULE`, and a killed call continues where it 
 Any setting of `jaxpareto front` can be added and holds for all of them.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,13 +130,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(
-        prog="mnist_rules.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.script_parser("mnist_rules.py", __doc__)
     parser.add_argument("--preset", default="mnist", help=", ".join(PRESETS))
-    parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument(
         "--rules",
         type=lambda text: text.split(","),
@@ -145,8 +139,6 @@ def _parser() -> cli.Parser:
         metavar="A,B",
         help="by default " + ",".join(CHOSEN),
     )
-    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     cli.add_settings(parser)
     parser.set_defaults(
         run=lambda asked: main(

@@ -19,7 +19,6 @@ What was found is in `README.md` and `experiments/LOG.md`. Any setting of
 command is given again.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,15 +165,8 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(
-        prog="multimnist.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.script_parser("multimnist.py", __doc__)
     parser.add_argument("--preset", default="smoke", help=", ".join(PRESETS))
-    parser.add_argument("--out", type=Path, required=True, help="folder")
-    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     cli.add_settings(parser)
     parser.set_defaults(
         run=lambda asked: main(

@@ -23,7 +23,6 @@ The losses that rules see are measured from the ideal point, so that every ray m
 front. `toy.json` has the numbers, `toy.npz` the fronts, `toy.png` the picture.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -360,19 +359,13 @@ def draw(
 
 
 def _parser() -> cli.Parser:
-    parser = cli.Parser(
-        prog="toy_fronts.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.script_parser("toy_fronts.py", __doc__)
     words = {"type": lambda text: text.split(","), "default": (), "metavar": "A,B"}
     parser.add_argument("--preset", default="full", help=", ".join(PRESETS))
-    parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--rules", help="by default those of the preset", **words)
     parser.add_argument("--problems", help="by default all", **words)
     parser.add_argument("--steps", type=int, help="in place of the preset's")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.set_defaults(
         run=lambda asked: main(
             asked.preset,

@@ -107,7 +107,6 @@ def _add_front(commands: Any) -> None:
     parser = _command(
         commands, "front", "train a conditioned network and evaluate its front", _front
     )
-    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
     parser.add_argument("--out", type=Path, help="folder of the run; else runs/NAME")
     parser.add_argument(
         "--resume",
@@ -129,10 +128,26 @@ def _add_front(commands: Any) -> None:
     add_settings(parser)
 
 
+def script_parser(name: str, about: str | None) -> Parser:
+    """Make the parser of an experiment: its docstring as help, `--out`, `--debug`."""
+    parser = Parser(
+        prog=name,
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add one option for each field of `Config`; those not given stay absent."""
+    """Add `--data-dir`, and one option for each field of `Config`.
+
+    Settings that are not given stay absent.
+    """
     from jaxpareto.train.config import Config, flag
 
+    parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
     group = parser.add_argument_group("settings of the run")
     for each in dataclasses.fields(Config):
         kind = type(each.default)
