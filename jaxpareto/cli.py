@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxpareto import __version__
+from jaxpareto.backend import compile_quickly
 from jaxpareto.errors import RunError, UsageError, require
 
 
@@ -59,6 +60,7 @@ def guarded(
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
+    compile_quickly()
     try:
         asked = make_parser().parse_args(argv)
         asked.run(asked)

@@ -14,6 +14,7 @@ initialised directly. It is read off `net.init`, never written by hand.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -84,14 +85,9 @@ def spec_of(init: Callable[[Key], Params], key: Key, *, draws: int = 16) -> Spec
                 f"parameter {name} has type {leaf.dtype}; floats are needed"
             )
 
-    def moments(key: Key) -> list[tuple[Array, Array]]:
-        leaves = jax.tree.leaves(init(key))
-        return [(jnp.mean(leaf), jnp.mean(jnp.square(leaf))) for leaf in leaves]
-
-    # One draw after another: a large network is never held `draws` times in memory.
     found = [
         (float(np.mean(mean)), float(np.mean(square)))
-        for mean, square in jax.lax.map(moments, jax.random.split(key, draws))
+        for mean, square in _moments(init, jax.random.split(key, draws))
     ]
     # A mean that is small beside the spread is the accident of a few draws.
     means = [mean if mean**2 > 0.5 * square else 0.0 for mean, square in found]
@@ -107,6 +103,18 @@ def spec_of(init: Callable[[Key], Params], key: Key, *, draws: int = 16) -> Spec
         ),
         means=tuple(means),
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def _moments(init: Callable[[Key], Params], keys: Key) -> list[tuple[Array, Array]]:
+    """Return the mean and the mean square of every leaf, each [draws]."""
+
+    def of(key: Key) -> list[tuple[Array, Array]]:
+        leaves = jax.tree.leaves(init(key))
+        return [(jnp.mean(leaf), jnp.mean(jnp.square(leaf))) for leaf in leaves]
+
+    # One draw after another: a large network is never held `draws` times in memory.
+    return lax.map(of, keys)
 
 
 def ravel(spec: Spec, params: Params) -> Array:

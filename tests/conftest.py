@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxpareto.backend import compile_quickly
+
 
 def _cache_dir() -> Path:
     """Return the user's cache folder, or a temporary one where that is read-only."""
@@ -30,6 +32,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache_dir()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+compile_quickly()
 # There may be no screen, and a window would wait for somebody to close it.
 os.environ["MPLBACKEND"] = "Agg"
 

@@ -26,6 +26,7 @@ PREF = jnp.array([0.3, 0.7])
 IMAGE = (6, 6)
 
 
+@cache
 def tiny(channels=1, m=2):
     """Make a network with a convolution, a dense layer and heads, quick to compile."""
 
