@@ -39,6 +39,7 @@ import numpy as np
 from jaxpareto import cli, conditioned, data, metrics, prefs, tree
 from jaxpareto.errors import RunError, UsageError, check_name, require
 from jaxpareto.train import Config, configure
+from jaxpareto.train.config import flag
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.log import write_json
 from jaxpareto.train.presets import PRESETS, preset
@@ -64,6 +65,8 @@ class Size:
       seeds: members trained at once.
       rates: learning rates to choose from; a single one is taken as it is.
       tried: epochs of the training that chooses.
+      warmup: share of the steps over which the rate rises: whoever takes smaller
+        batches has more steps, and warms up as long.
       points: preferences of the evaluated front.
     """
 
@@ -71,6 +74,7 @@ class Size:
     seeds: int
     rates: tuple[float, ...]
     tried: int
+    warmup: float
     points: int = 25
 
 
@@ -84,24 +88,25 @@ SIZES: dict[str, Size] = {
             "network": "mlp",
             "epochs": 15,
             "test_pairs": 2000,
-            "warmup": 50,
         },
         seeds=2,
         rates=(8e-3,),
         tried=0,
+        warmup=0.1,
     ),
     "cpu": Size(
         _SAME
         | {
             "data": "multi-mnist",
             "network": "lenet",
+            "train_pairs": 60_000,
             "epochs": 2,
-            "warmup": 100,
-            "test_pairs": 10_000,
+            "test_pairs": 5_000,
         },
         seeds=3,
         rates=(5e-3, 1.5e-2, 4e-2),
         tried=1,
+        warmup=0.25,
     ),
     "protocol-b": Size(
         _SAME
@@ -113,19 +118,19 @@ SIZES: dict[str, Size] = {
             "test_pairs": 10_000,
             "validation": 1 / 6,
             "epochs": 10,
-            "warmup": 100,
         },
         seeds=3,
         rates=(5e-3, 1.5e-2, 4e-2),
         tried=2,
+        warmup=0.05,
         points=11,
     ),
     "full": Size(
-        _SAME
-        | {"data": "multi-mnist", "network": "lenet", "epochs": 100, "warmup": 400},
+        _SAME | {"data": "multi-mnist", "network": "lenet", "epochs": 100},
         seeds=5,
         rates=(1e-3, 4e-3, 1.5e-2, 4e-2),
         tried=5,
+        warmup=0.01,
     ),
 }
 CORNER = "single-task"
@@ -165,6 +170,9 @@ def main(
     configs = {name: configure(**(preset(name).settings | common)) for name in presets}
     if "seed" in settings:
         raise UsageError("--seed: a leaderboard has seeds 0, 1, ...; see --seeds")
+    for name in ("learning_rate", "warmup"):
+        if name in settings:
+            raise UsageError(f"{flag(name)}: --size {size} chooses it for all presets")
     base = configure(**common)
     out.mkdir(parents=True, exist_ok=True)
     tasks = load_data(base, data_dir)
@@ -172,7 +180,7 @@ def main(
     names = [CORNER, *presets]
     for number, name in enumerate(names, start=1):
         print(f"{name} ({number} of {len(names)}):", file=sys.stderr)
-        contest = _contest(name, configs.get(name, base), tasks)
+        contest = _contest(name, configs.get(name, base), tasks, chosen.warmup)
         found[name] = compete(contest, chosen, members, tasks, out / name)
     rows = leaderboard(found)
     write_json(out / "leaderboard.json", rows)
@@ -205,7 +213,7 @@ class Contest:
     batches: data.Batches
 
 
-def _contest(name: str, config: Config, tasks: Tasks) -> Contest:
+def _contest(name: str, config: Config, tasks: Tasks, warmup: float) -> Contest:
     height, width = tasks.train.images.shape[1:]
     m = tasks.train.labels.shape[1]
     shape = Shape((height, width), m, tasks.classes)
@@ -217,7 +225,9 @@ def _contest(name: str, config: Config, tasks: Tasks) -> Contest:
         own = independent_prefs(config.prefs_per_step, m)
 
     def recipe(epochs: int) -> Recipe:
-        made = make_recipe(config, shape, epochs * batches.steps)
+        steps = epochs * batches.steps
+        warm = dataclasses.replace(config, warmup=round(warmup * steps))
+        made = make_recipe(warm, shape, steps)
         if name != CORNER:
             return made
         net = conditioned.independent(make_net(config, shape), own)
@@ -328,6 +338,7 @@ def _settings(contest: Contest, size: Size, seeds: int) -> dict[str, Any]:
         "seeds": seeds,
         "rates": size.rates,
         "tried": size.tried,
+        "warmup": size.warmup,
         "points": size.points,
     }
 

@@ -56,6 +56,7 @@ def tiny(channels=1, m=2):
 
 SMALL = {
     "heads": {},
+    "heads-straight": {"straight": 0.5},
     "delta": {},
     "chunked": {"width": 8, "hidden": (20,), "chunk_size": 50},
     "chunked-filter": {"width": 8, "hidden": (20,), "chunking": "filter"},
@@ -260,6 +261,19 @@ def start_of(module):
         return made, variables["params"]
 
     return start()
+
+
+def test_the_straight_path_of_heads_adds_a_plane_that_starts_at_zero():
+    with_plane = hyper.Heads(SPEC, straight=0.5)
+    phi, made = parts(with_plane)
+    plane = phi.pop("plane")
+    without = hyper.Heads(SPEC).apply(
+        {"params": jax.tree.map(np.float32, phi)}, PREF, method=hyper.Heads.flat
+    )
+    x = np.array([-0.4, 0.4]) * np.sqrt(1.5)  # (m pref - 1) sqrt((m+1) / (m (m-1)))
+    np.testing.assert_allclose(made - without, 0.5 * x @ plane, rtol=1e-4, atol=1e-5)
+    _, fresh = start_of(with_plane)
+    assert not fresh["plane"].any()
 
 
 def test_linear_is_the_mixture():

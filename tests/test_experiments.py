@@ -89,6 +89,7 @@ def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
         (["--batch-size", "40"], "was found with another batch_size"),
         (["--presets", "pamel"], "unknown preset 'pamel'; did you mean pamal"),
         (["--seed", "3"], "a leaderboard has seeds 0, 1"),
+        (["--warmup", "3"], "--warmup: --size smoke chooses it for all"),
         (["--seeds", "0"], "--seeds must be at least 1, found 0"),
         (["--size", "huge"], "unknown size 'huge'"),
     ):

@@ -1,6 +1,6 @@
 """Dense heads: one small network, and a dense layer to all of the target's weights.
 
-    a = MLP(pref),     theta = W a / d + b
+    a = MLP(pref),     theta = W a / d + s V x + b
 
 This is the hypernetwork of Navon et al. (2021), some d + 1 times as large as its
 target. With few inner numbers and `base`, the same formula is a network of its own
@@ -8,6 +8,11 @@ target. With few inner numbers and `base`, the same formula is a network of its 
 
 The division makes one learning rate suit every width: a step of Adam moves each number
 of `W` by about the rate, and so each generated number by the rate times mean |a|.
+
+`V` reads the preference itself (`x`, standardised) and starts at zero. The inner vector
+hardly differs between preferences at the start, and what differs is learned last; along
+`V` the networks of two preferences part as fast as both of them learn. `straight` is s,
+and 0 leaves `V` out.
 """
 
 import math
@@ -16,7 +21,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxpareto import draw
-from jaxpareto.hyper.trunk import Trunk
+from jaxpareto.hyper.trunk import Trunk, standardise
 from jaxpareto.tree import Spec
 from jaxpareto.types import Array, Key
 
@@ -34,6 +39,7 @@ class Heads(nn.Module):
       pref_scale: how loud a preference is at initialisation, see `Trunk`.
       base: let `b` start as the target would, and `W a / d` at `delta` of that.
       delta: initial size of the corrections; without `base` it is not read.
+      straight: `s`, how strongly the preference itself acts.
     """
 
     spec: Spec
@@ -42,6 +48,7 @@ class Heads(nn.Module):
     pref_scale: float = 0.3
     base: bool = False
     delta: float = 0.3
+    straight: float = 0.0
 
     @nn.compact
     def flat(self, pref: Array) -> Array:
@@ -50,7 +57,12 @@ class Heads(nn.Module):
         n = self.spec.size
         table = self.param("table", self._table, (self.width, n))
         offset = self.param("offset", self._offset, (n,))
-        return inner @ table / self.width + offset
+        made = inner @ table / self.width + offset
+        if not self.straight:
+            return made
+        zeros = nn.initializers.zeros
+        plane = self.param("plane", zeros, (pref.shape[-1], n))
+        return made + self.straight * (standardise(pref) @ plane)
 
     def _table(self, key: Key, shape: tuple[int, ...]) -> Array:
         unit = draw.normal(key, shape) * math.sqrt(self.width)

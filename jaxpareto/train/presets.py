@@ -35,19 +35,21 @@ PRESETS: dict[str, Preset] = {
     "prism": Preset(
         {
             "conditioner": "heads",
-            "conditioner_options": "width=32",
+            "conditioner_options": "width=32,straight=0.25",
             "rule": "linear",
             "sampler": "dirichlet",
             "alpha": 0.2,
             "prefs_per_step": 8,
+            "batch_size": 64,
             "fresh_pairs": True,
             "optimizer": "adam",
             "schedule": "cosine",
-            "warmup": 200,
-            "learning_rate": 1e-2,
+            "warmup": 400,
+            "learning_rate": 5e-3,
         },
-        "ours: the best of what was tried so far (experiments/LOG.md)",
-        "PHN's hypernetwork a third as wide, eight preferences sharing each batch",
+        "ours: what experiments/LOG.md and docs/leaderboard.md compare",
+        "PHN's hypernetwork a third as wide, with a straight path from the preference; "
+        "small batches, each shared by eight preferences",
     ),
     "cpmtl": Preset(
         _ONE
