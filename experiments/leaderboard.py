@@ -173,7 +173,7 @@ def main(
     for name in ("learning_rate", "warmup"):
         if name in settings:
             raise UsageError(f"{flag(name)}: --size {size} chooses it for all presets")
-    base = configure(**common)
+    base = configure(**({"batch_size": 256} | common))  # as in the papers
     out.mkdir(parents=True, exist_ok=True)
     tasks = load_data(base, data_dir)
     found = {}
@@ -313,7 +313,8 @@ def choose_rate(
         for i, rate in enumerate(size.rates):
             phi = member(swept.states.best, i)
             front = front_of(recipe.conditioned, phi, contest, 9, tasks.validation)
-            volumes[f"{rate:g}"] = front["hypervolume"] if swept.finite[i] else 0.0
+            volume = worth(contest.name, front)
+            volumes[f"{rate:g}"] = volume if swept.finite[i] else 0.0
         write_json(path, volumes)
     volumes = json.loads(path.read_text())
     return float(max(volumes, key=lambda name: volumes[name])), volumes
@@ -382,6 +383,11 @@ def measures(front: dict[str, Any]) -> dict[str, float]:
         "spearman": float(np.mean(ranks)),
         "nondominated": front["nondominated"],
     }
+
+
+def worth(name: str, front: dict[str, Any]) -> float:
+    """Return the volume that counts: a front's, or the corner's of single tasks."""
+    return box(front) if name == CORNER else front["hypervolume"]
 
 
 def box(front: dict[str, Any]) -> float:
@@ -482,7 +488,7 @@ def draw(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> N
     names = [row["preset"] for row in rows]
     for place, name in enumerate(reversed(names)):
         fronts = found[name]["fronts"]
-        volumes = [box(x) if name == CORNER else x["hypervolume"] for x in fronts]
+        volumes = [worth(name, front) for front in fronts]
         left.plot(volumes, [place] * len(volumes), "o", ms=4, mfc="none", color="C0")
         left.plot([np.mean(volumes)], [place], "|", ms=12, color="black")
     left.set_yticks(range(len(names)), list(reversed(names)))

@@ -34,8 +34,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "mnist": {
         "data": "multi-mnist",
         "network": "lenet",
+        "conditioner": "chunked",
         "fresh_pairs": True,
         "epochs": 3,
+        "batch_size": 256,
+        "learning_rate": 8e-3,
+        "warmup": 200,
         "alpha": 0.2,
         "checkpoint_every": 1,
         "gram_of": "params",

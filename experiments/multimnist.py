@@ -45,10 +45,11 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "data": "multi-mnist",
             "network": "lenet",
             "epochs": 10,
+            "batch_size": 256,
             "fresh_pairs": True,
             "checkpoint_every": 1,
         },
-        {"learning_rate": 8e-3, "warmup": 200},
+        {"conditioner": "chunked", "learning_rate": 8e-3, "warmup": 200},
         {"learning_rate": 1.6e-2, "warmup": 200},
     ),
     "report": (
@@ -57,9 +58,16 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "network": "cnn-32-64-96",
             "optimizer": "rmsprop",
             "epochs": 50,
+            "batch_size": 256,
+            "fresh_pairs": False,
         },
-        {"conditioner_options": "width=16", "warmup": 200},
-        {},
+        {
+            "conditioner": "chunked",
+            "conditioner_options": "width=16",
+            "learning_rate": 8e-3,
+            "warmup": 200,
+        },
+        {"warmup": 200},
     ),
 }
 

@@ -84,8 +84,8 @@ def test_a_preset_is_settings_that_the_call_may_change(tmp_path):
         (["--conditioner-options", "widht=3"], "did you mean width"),
         (["--rule-options", "mu=3"], "unknown option of rule linear 'mu'"),
         (["--conditioner", "static"], "this network has none"),
-        (["--penalty", "1"], "--conditioner chunked has no penalty of its own"),
-        (["--base-until", "0.5"], "--conditioner chunked has no base network"),
+        (["--penalty", "1"], "--conditioner heads has no penalty of its own"),
+        (["--base-until", "0.5"], "--conditioner heads has no base network"),
         (["--average", "1"], "--average must be at least 0 and below 1"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_sampler_that_cannot_draw_so_many_leaves_no_run_behind(tmp_path, capsy
 def test_rules_that_need_more_than_losses(rule, tmp_path, capsys):
     words = ["--rule", rule, "--epochs", 1, "--out", tmp_path / "x", "--quiet"]
     assert call("front", *SMALL, *words) == 0
-    assert f"chunked x {rule}" in capsys.readouterr().out
+    assert f"heads x {rule}" in capsys.readouterr().out
     first = json.loads((tmp_path / "x" / "metrics.jsonl").read_text().splitlines()[0])
     assert first["solved"] == 1.0 and len(first["weights"]) == 2
 
@@ -152,7 +152,7 @@ BAD = [
     (
         ["front", "--prefs-per-step", "7"],
         2,
-        "7 preferences cannot share a batch of 256",
+        "7 preferences cannot share a batch of 64",
     ),
     (
         ["front", "--batch-size", "999999", "--prefs-per-step", "1"],

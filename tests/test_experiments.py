@@ -105,6 +105,8 @@ def test_the_corner_is_what_each_network_does_at_its_own_task():
     front["accuracies"] = [[0.8, 0.1], [0.1, 0.5]]
     assert leaderboard.box(front) == pytest.approx(1.5 * 1.0)
     assert leaderboard.own(front) == pytest.approx(0.4)
+    assert leaderboard.worth("single-task", front) == leaderboard.box(front)
+    assert leaderboard.worth("prism", front | {"hypervolume": 0.3}) == 0.3
     assert leaderboard.box(front | {"losses": [[3.0, 9.0], [9.0, 1.0]]}) == 0.0
 
 

@@ -44,6 +44,11 @@ def test_a_preset_makes_a_training(name):
         assert recipe.conditioned.penalty is not None
 
 
+def test_ours_is_what_runs_when_nothing_is_said():
+    said = configure(data="multi-mnist", **preset("prism").settings)
+    assert said == configure(data="multi-mnist")
+
+
 def test_settings_are_data():
     for each in PRESETS.values():
         assert each.settings["conditioner"] in CONDITIONERS

@@ -445,7 +445,7 @@ def test_gradient_clipping():
         ({"learning_rate": -1.0}, "--learning-rate must be positive, found -1.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be positive"),
         ({"validation": 1.0}, "--validation must lie between 0 and 1"),
-        ({"prefs_per_step": 7}, "7 preferences cannot share a batch of 256 evenly"),
+        ({"prefs_per_step": 7}, "7 preferences cannot share a batch of 64 evenly"),
         ({"conditioner": "independent", "split_batch": True}, "--no-split-batch"),
     ],
 )

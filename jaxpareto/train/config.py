@@ -26,7 +26,10 @@ def option(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a run. Those left out take the defaults that suit the data set."""
+    """Settings of a run. Those left out take the defaults that suit the data set.
+
+    Together the defaults are the preset `prism`.
+    """
 
     data: str = option("multi-digits", "data set: " + ", ".join(DATASETS))
     tasks: int = option(2, "images on one canvas, each a task")
@@ -34,10 +37,10 @@ class Config:
     train_pairs: int = option(120_000, "composed images to train and validate on")
     test_pairs: int = option(20_000, "composed images to test on")
     validation: float = option(0.1, "share of the training images held out")
-    fresh_pairs: bool = option(False, "compose new training pairs at every step")
+    fresh_pairs: bool = option(True, "compose new training pairs at every step")
     data_seed: int = option(0, "decides the composed images")
     network: str = option("lenet", "target network: " + ", ".join(NETWORKS))
-    conditioner: str = option("chunked", "one of " + ", ".join(CONDITIONERS))
+    conditioner: str = option("heads", "one of " + ", ".join(CONDITIONERS))
     conditioner_options: str = option("", "its own, as width=16,tables=2 (--list)")
     rule: str = option("linear", "weighting rule (--list): " + ", ".join(RULES))
     rule_options: str = option("", "its own, as penalty=4 (--list)")
@@ -49,11 +52,11 @@ class Config:
     prefs_per_step: int = option(8, "preferences at every step")
     split_batch: bool = option(True, "they share the batch, or each sees all of it")
     epochs: int = option(20, "times through the training pairs")
-    batch_size: int = option(256, "images at every step")
+    batch_size: int = option(64, "images at every step")
     optimizer: str = option("adam", "any of Optax: " + ", ".join(optimizer_names()))
-    learning_rate: float = option(8e-3, "at the peak of the schedule")
+    learning_rate: float = option(5e-3, "at the peak of the schedule")
     schedule: str = option("cosine", "of the learning rate: " + ", ".join(SCHEDULES))
-    warmup: int = option(200, "steps of linear warm-up")
+    warmup: int = option(400, "steps of linear warm-up")
     weight_decay: float = option(0.0, "decoupled; 0 is off")
     clip: float = option(0.0, "largest global norm of the gradient; 0 is off")
     average: float = option(0.0, "decay of a moving average of the weights; 0 is off")
@@ -152,12 +155,10 @@ _LEAST = {
 DEFAULTS: dict[str | tuple[str, str], dict[str, Any]] = {
     "multi-digits": {
         "network": "mlp",
-        "fresh_pairs": True,
         "epochs": 40,
-        "learning_rate": 3e-3,
-        "warmup": 50,
         "checkpoint_every": 5,
     },
+    "heads": {"conditioner_options": "width=32,straight=0.25"},
     ("multi-digits", "chunked"): {"conditioner_options": "chunk_size=500"},
     "independent": {
         "prefs_per_step": 9,
@@ -177,7 +178,7 @@ def configure(**given: Any) -> Config:
     >>> configure(data="multi-digits").network
     'mlp'
     >>> configure(data="multi-mnist", network="lenet").batch_size
-    256
+    64
     """
     known = [each.name for each in dataclasses.fields(Config)]
     for name in given:

@@ -29,7 +29,15 @@ class Preset(NamedTuple):
     departs: str
 
 
-_ONE = {"prefs_per_step": 1, "schedule": "constant", "warmup": 0, "optimizer": "adam"}
+# What the papers have in common, and one preference a step.
+_PAPER = {
+    "fresh_pairs": False,
+    "batch_size": 256,
+    "optimizer": "adam",
+    "schedule": "constant",
+    "warmup": 0,
+}
+_ONE = _PAPER | {"prefs_per_step": 1}
 
 PRESETS: dict[str, Preset] = {
     "prism": Preset(
@@ -66,6 +74,7 @@ PRESETS: dict[str, Preset] = {
         _ONE
         | {
             "conditioner": "heads",
+            "conditioner_options": "width=100",
             "rule": "linear",
             "sampler": "dirichlet",
             "alpha": 0.2,
@@ -78,6 +87,7 @@ PRESETS: dict[str, Preset] = {
         _ONE
         | {
             "conditioner": "heads",
+            "conditioner_options": "width=100",
             "rule": "epo",
             "gram_of": "params",
             "sampler": "dirichlet",
@@ -88,15 +98,14 @@ PRESETS: dict[str, Preset] = {
         "rate as phn-ls; gradients are compared in the target's weights",
     ),
     "phn-hvi": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "heads",
+            "conditioner_options": "width=100",
             "rule": "hypervolume",
             "rule_options": "penalty=5",
             "sampler": "stratified",
             "prefs_per_step": 16,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 1e-3,
         },
         "Hoang et al. (2023), Improving Pareto front learning via multi-sample "
@@ -120,31 +129,27 @@ PRESETS: dict[str, Preset] = {
         "two drops of the rate where the paper has four; the network is as chosen",
     ),
     "pamal": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "linear",
             "rule": "linear",
             "sampler": "dirichlet",
             "alpha": 1.0,
             "prefs_per_step": 4,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 1e-3,
         },
         "Dimitriadis, Frossard, Fleuret (2023), Pareto manifold learning",
         "the window of 4 shares the batch; the copies start alike",
     ),
     "palora": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "low-rank",
             "conditioner_options": "rank=1",
             "rule": "linear",
             "sampler": "annealed",
             "prefs_per_step": 4,
             "rest_rate": 2.0,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 1e-3,
         },
         "Dimitriadis, Frossard, Fleuret (2025), Pareto low-rank adapters",
@@ -177,15 +182,13 @@ PRESETS: dict[str, Preset] = {
         "reads the preference, not the weights' logarithms",
     ),
     "gmooar-hv": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "film",
             "rule": "hypervolume",
             "rule_options": "penalty=0",
             "sampler": "stratified",
             "prefs_per_step": 8,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 1e-3,
         },
         "Chen, Kwok (2022), Multi-objective deep learning with adaptive reference "
@@ -193,15 +196,14 @@ PRESETS: dict[str, Preset] = {
         "drawn preferences in the place of learned ones",
     ),
     "stch": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "heads",
+            "conditioner_options": "width=100",
             "rule": "stch",
             "rule_options": "mu=0.01",
             "sampler": "uniform",
             "prefs_per_step": 8,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 1e-3,
         },
         "Lin et al. (2024), Smooth Tchebycheff scalarization for multi-objective "
@@ -209,14 +211,12 @@ PRESETS: dict[str, Preset] = {
         "8 preferences per step, 10 there; PHN's hypernetwork",
     ),
     "independent": Preset(
-        {
+        _PAPER
+        | {
             "conditioner": "independent",
             "rule": "linear",
             "prefs_per_step": 5,
             "split_batch": False,
-            "optimizer": "adam",
-            "schedule": "constant",
-            "warmup": 0,
             "learning_rate": 3e-3,
         },
         "the baseline: one network per preference",
