@@ -16,21 +16,15 @@ preferences for a whole batch, images for a split one.
 
 import argparse
 import platform
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from _turns import BATCH, stepper, take_turns
 
-from jaxpareto import conditioned, prefs, tree
+from jaxpareto import conditioned
 from jaxpareto.nets import lenet
-from jaxpareto.rules import RULES
-from jaxpareto.train import Hparams, Recipe, init, optimizers, step
-from jaxpareto.types import Split
 
-BATCH = 256
 CASES = [
     ("jaxpareto", k, split)
     for k, split in (
@@ -50,31 +44,8 @@ def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
     network = conditioned.chunked(
         lenet(shared_relu=False), 2, jax.random.key(0), chunk_size=1000, width=100
     )
-    recipe = Recipe(
-        conditioned=network,
-        rule=RULES["linear"],
-        sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
-        optimizer=optimizers.optimizer("adam", "constant", steps=1),
-        prefs_per_step=k,
-        split_batch=split,
-    )
-    images = jax.random.randint(jax.random.key(1), (steps, BATCH, 36, 36), 0, 256)
-    labels = jax.random.randint(jax.random.key(2), (steps, BATCH, 2), 0, 10)
-    batches = Split(images.astype(jnp.uint8), labels)
-    hparams = Hparams(1e-4)
-    run = jax.jit(
-        lambda state, batches: jax.lax.scan(
-            lambda s, batch: step(recipe, s, batch, hparams), state, batches
-        )[0],
-        donate_argnums=0,
-    )
-    state = jax.jit(partial(init, recipe))(jax.random.key(3), hparams)
-    print(f"jaxpareto k={k}: {tree.count(state.phi):,} parameters", flush=True)
-
-    def go() -> None:
-        nonlocal state
-        state = jax.block_until_ready(run(state, batches))
-
+    go, size = stepper(network, k, steps, split=split)
+    print(f"jaxpareto k={k}: {size:,} parameters", flush=True)
     return go
 
 
@@ -150,15 +121,7 @@ def measure(steps: int, rounds: int, peers: bool) -> dict[tuple, np.ndarray]:
     cases = CASES + (TORCH_CASES if peers else [])
     make = {"jaxpareto": ours, "pytorch": theirs}
     going = {case: make[case[0]](case[1], case[2], steps) for case in cases}
-    for go in going.values():
-        go()
-    spent = {case: [] for case in cases}
-    for _ in range(rounds):
-        for case, go in going.items():
-            began = time.perf_counter()
-            go()
-            spent[case].append((time.perf_counter() - began) / steps * 1e3)
-    return {case: np.array(each) for case, each in spent.items()}
+    return take_turns(going, steps, rounds)
 
 
 def table(spent: dict[tuple, np.ndarray]) -> Iterator[str]:

@@ -13,19 +13,16 @@ import argparse
 import platform
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _turns import stepper, take_turns
 
-from jaxpareto import conditioned, prefs
+from jaxpareto import conditioned
 from jaxpareto.nets import lenet
 from jaxpareto.rules import RULES
-from jaxpareto.train import Hparams, Recipe, init, optimizers, step
-from jaxpareto.types import Array, Split, Weighed, Weighting
-
-BATCH = 256
+from jaxpareto.types import Array, Weighed, Weighting
 
 
 def take_the_preference(losses: Array, grams: Array | None, wishes: Array) -> Weighed:
@@ -44,32 +41,7 @@ def contender(rule: Weighting, gram_of: str, k: int, steps: int) -> Callable[[],
     network = conditioned.chunked(
         lenet(), 2, jax.random.key(0), chunk_size=1000, width=32
     )
-    recipe = Recipe(
-        conditioned=network,
-        rule=rule,
-        sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
-        optimizer=optimizers.optimizer("adam", "constant", steps=1),
-        prefs_per_step=k,
-        split_batch=True,
-        gram_of=gram_of,
-    )
-    images = jax.random.randint(jax.random.key(1), (steps, BATCH, 36, 36), 0, 256)
-    labels = jax.random.randint(jax.random.key(2), (steps, BATCH, 2), 0, 10)
-    batches = Split(images.astype(jnp.uint8), labels)
-    hparams = Hparams(1e-4)
-    run = jax.jit(
-        lambda state, batches: jax.lax.scan(
-            lambda s, batch: step(recipe, s, batch, hparams), state, batches
-        )[0],
-        donate_argnums=0,
-    )
-    state = jax.jit(partial(init, recipe))(jax.random.key(3), hparams)
-
-    def go() -> None:
-        nonlocal state
-        state = jax.block_until_ready(run(state, batches))
-
-    return go
+    return stepper(network, k, steps, rule=rule, gram_of=gram_of)[0]
 
 
 def measure(
@@ -77,15 +49,7 @@ def measure(
 ) -> dict[str, np.ndarray]:
     """Return milliseconds per step, [rounds] for each rule, taken in turns."""
     going = {name: contender(rule, gram_of, k, steps) for name, rule in rules.items()}
-    for go in going.values():
-        go()
-    spent: dict[str, list[float]] = {name: [] for name in going}
-    for _ in range(rounds):
-        for name, go in going.items():
-            began = time.perf_counter()
-            go()
-            spent[name].append((time.perf_counter() - began) / steps * 1e3)
-    return {name: np.array(each) for name, each in spent.items()}
+    return take_turns(going, steps, rounds)
 
 
 def alone(rule: Weighting, k: int, m: int = 2, count: int = 500) -> float:
