@@ -20,6 +20,7 @@ _ROOMS = (
     "data",
     "errors",
     "hyper",
+    "logistic",
     "metrics",
     "nets",
     "plot",
