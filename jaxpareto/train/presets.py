@@ -59,6 +59,24 @@ PRESETS: dict[str, Preset] = {
         "PHN's hypernetwork a third as wide, with a straight path from the preference; "
         "small batches, each shared by eight preferences",
     ),
+    "prism-sparse": Preset(
+        {
+            "conditioner": "sparse",
+            "conditioner_options": "",
+            "rule": "linear",
+            "sampler": "dirichlet",
+            "alpha": 0.2,
+            "prefs_per_step": 8,
+            "batch_size": 64,
+            "fresh_pairs": True,
+            "optimizer": "adam",
+            "schedule": "cosine",
+            "warmup": 400,
+            "learning_rate": 1.5e-2,
+        },
+        "ours, with the hypernetwork of Cubelier (2022)",
+        "a ninth of the parameters of prism",
+    ),
     "cpmtl": Preset(
         _ONE
         | {
