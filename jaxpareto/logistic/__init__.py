@@ -18,6 +18,7 @@ from jaxpareto.logistic.implicit import (
     tune,
 )
 from jaxpareto.logistic.newton import Basis, Solved, basis, solve
+from jaxpareto.logistic.path import Path, at, fit
 from jaxpareto.logistic.sweep import (
     ORDERS,
     Plan,
@@ -35,16 +36,19 @@ __all__ = [
     "ORDERS",
     "Basis",
     "Head",
+    "Path",
     "Plan",
     "Running",
     "Solved",
     "Sweep",
     "Tuned",
+    "at",
     "basis",
     "best",
     "class_losses",
     "cross_entropy",
     "epoch",
+    "fit",
     "gap",
     "gradient",
     "heads",

@@ -253,7 +253,14 @@ def curvature(
 def conjugate_gradients(
     curved: Curvature, goal: Head, target: Callable[[Array], Array], limit: int
 ) -> Head:
-    """Solve `H x = goal`, from zero, until `r' M r <= target(its first value)`."""
+    """Solve `H x = goal`, from zero, until `r' M r <= target(its first value)`.
+
+    Args:
+      curved: H and M, on pytrees of the shape of `goal`.
+      goal: the right side.
+      target: when to stop.
+      limit: most steps.
+    """
 
     def dot(a: Head, b: Head) -> Array:
         return jnp.vdot(a.kernel, b.kernel) + jnp.vdot(a.bias, b.bias)

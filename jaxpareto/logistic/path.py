@@ -1,0 +1,217 @@
+"""One head for every weight decay: the path of the best heads as a polynomial.
+
+    W(s) = sum_r T_r(s) W_r,   b(s) = sum_r T_r(s) b_r
+
+s in [-1, 1] is the logarithm of the decay, scaled, and T_r are the polynomials of
+Chebyshev. It is fitted at a few nodes s_j at once,
+
+    minimise  sum_j w_j f(W(s_j), b(s_j); decay_j),   w_j = 1 / min f at s_j, about
+
+which is convex in the W_r, because W(s) is linear in them. The logits of any number of
+decays cost `terms` heads: `x W(s) = sum_r T_r(s) (x W_r)`.
+
+The loss and the norm of a head are two convex objectives, so the path of the decay is
+their whole Pareto front: here a learned front can be held against an exact one.
+
+Source: MacKay et al. (2019), "Self-tuning networks", and Bae and Grosse (2020) for best
+responses as simple functions of hyperparameters; ours in this form.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxpareto.errors import UsageError
+from jaxpareto.logistic.convex import Head, cross_entropy, error, penalty
+from jaxpareto.logistic.newton import Basis, Curvature, basis, conjugate_gradients
+from jaxpareto.types import Array
+
+INNER = 40
+HALVINGS = 10
+
+
+class Path(NamedTuple):
+    """A polynomial of heads.
+
+    Attributes:
+      kernels: `W_r` [r, d, c].
+      biases: `b_r` [r, c].
+      low: logarithm of the smallest decay.
+      high: logarithm of the largest.
+    """
+
+    kernels: Array
+    biases: Array
+    low: Array
+    high: Array
+
+
+def chebyshev(s: Array, terms: int) -> Array:
+    """Return T_0(s) to T_{terms - 1}(s), [terms], for s in [-1, 1].
+
+    >>> chebyshev(jnp.array(0.5), 4).tolist()
+    [1.0, 0.5, -0.5, -1.0]
+    """
+    made = [jnp.ones_like(s), s]
+    while len(made) < terms:
+        made.append(2.0 * s * made[-1] - made[-2])
+    return jnp.stack(made[:terms])
+
+
+def at(path: Path, decay: Array) -> Head:
+    """Return the head for a decay within the range of the path."""
+    s = 2.0 * (jnp.log(decay) - path.low) / (path.high - path.low) - 1.0
+    weights = chebyshev(s, len(path.kernels))
+    return Head(
+        jnp.tensordot(weights, path.kernels, 1), jnp.tensordot(weights, path.biases, 1)
+    )
+
+
+def fit(
+    features: Array,
+    labels: Array,
+    classes: int,
+    *,
+    low: float = 1e-6,
+    high: float = 1e-2,
+    terms: int = 4,
+    nodes: int = 9,
+    steps: int = 30,
+    axes: Basis | None = None,
+) -> Path:
+    """Learn the heads of all decays between two.
+
+    Newton's method on all terms together, as in `newton`: the Hessian in products, a
+    preconditioner from the features' axes with a block of `terms` numbers squared for
+    each axis and class, a search along the step on the logits.
+
+    Args:
+      features: [n, d].
+      labels: [n] integers; every class must be among them.
+      classes: `c`.
+      low: the smallest decay, positive.
+      high: the largest.
+      terms: `r`, of the polynomial.
+      nodes: decays it is fitted at, between Chebyshev's points; at least `terms`.
+      steps: of Newton's method.
+      axes: of the features, if they are known already.
+
+    Raises:
+      UsageError: the range is empty or not positive, or too few nodes.
+    """
+    if not 0.0 < low < high:
+        raise UsageError(f"decays must rise from above 0, found {low:g} to {high:g}")
+    if not 1 <= terms <= nodes:
+        raise UsageError(f"{nodes} nodes cannot tell {terms} terms")
+    axes = basis(features) if axes is None else axes
+    centred = features - axes.mean[None]
+    kind = features.dtype
+    ends = jnp.log(jnp.asarray([low, high], kind))
+    s = jnp.cos(math.pi * (jnp.arange(nodes, dtype=kind) + 0.5) / nodes)
+    decays = jnp.exp(ends[0] + 0.5 * (s + 1.0) * (ends[1] - ends[0]))
+    mix = jax.vmap(lambda x: chebyshev(x, terms))(s)  # [nodes, terms]
+    phi = Head(
+        jnp.zeros((terms, features.shape[1], classes), kind),
+        jnp.zeros((terms, classes), kind),
+    )
+
+    def heads(phi: Head) -> Head:
+        """Return the head of every node."""
+        return Head(jnp.tensordot(mix, phi.kernel, 1), mix @ phi.bias)
+
+    def back(at: Head) -> Head:
+        """Return what heads of all nodes are worth to the terms."""
+        return Head(jnp.tensordot(mix.T, at.kernel, 1), mix.T @ at.bias)
+
+    def answers(phi: Head) -> Array:
+        """Return the logits of every node, [nodes, n, c], from a product per term."""
+        each = jnp.einsum("nd,rdc->rnc", centred, phi.kernel) + phi.bias[:, None]
+        return jnp.tensordot(mix, each, 1)
+
+    def values(phi: Head, z: Array) -> Array:
+        """Return f at every node."""
+        losses = jax.vmap(cross_entropy, (0, None))(z, labels)
+        return losses + jax.vmap(penalty)(heads(phi), decays)
+
+    def step(carry: tuple[Head, Array], _: None) -> tuple[tuple[Head, Array], Array]:
+        phi, z = carry
+        now = values(phi, z)
+        shares = 1.0 / (nodes * now)  # relative: a small decay counts as much
+        likely = jax.nn.softmax(z)
+        wrong = jax.vmap(error, (0, None))(z, labels)
+        at_node = heads(phi)
+        slope = back(
+            _scaled(
+                shares,
+                Head(
+                    jnp.einsum("nd,jnc->jdc", centred, wrong)
+                    + decays[:, None, None] * at_node.kernel,
+                    jnp.sum(wrong, axis=1),
+                ),
+            )
+        )
+
+        def times(way: Head) -> Head:
+            moved = likely * answers(way)
+            moved = moved - likely * jnp.sum(moved, axis=2, keepdims=True)
+            moved = moved / len(labels)
+            there = heads(way)
+            kernel = jnp.einsum("nd,jnc->jdc", centred, moved)
+            kernel = kernel + decays[:, None, None] * there.kernel
+            return back(_scaled(shares, Head(kernel, jnp.sum(moved, axis=1))))
+
+        eased = _easing(likely, shares, decays, mix, axes)
+        way = conjugate_gradients(
+            Curvature(times, eased),
+            jax.tree.map(jnp.negative, slope),
+            lambda size: 1e-4 * size,
+            INNER,
+        )
+        along = answers(way)
+        total = jnp.sum(shares * now)
+
+        def along_way(t: Array) -> Array:
+            moved = Head(*(x + t * dx for x, dx in zip(phi, way, strict=True)))
+            return jnp.sum(shares * values(moved, z + t * along))
+
+        sizes = jnp.concatenate(
+            [0.5 ** jnp.arange(HALVINGS, dtype=kind), jnp.zeros(1, kind)]
+        )
+        size = sizes[jnp.argmin(lax.map(along_way, sizes))]
+        moved = Head(*(x + size * dx for x, dx in zip(phi, way, strict=True)))
+        return (moved, answers(moved)), total
+
+    (phi, _), _ = lax.scan(step, (phi, answers(phi)), length=steps)
+    shift = jnp.einsum("d,rdc->rc", axes.mean, phi.kernel)
+    return Path(phi.kernel, phi.bias - shift, ends[0], ends[1])
+
+
+def _scaled(shares: Array, heads: Head) -> Head:
+    return Head(shares[:, None, None] * heads.kernel, shares[:, None] * heads.bias)
+
+
+def _easing(
+    likely: Array, shares: Array, decays: Array, mix: Array, axes: Basis
+) -> Callable[[Head], Head]:
+    """Make the preconditioner: a small system for each axis and class."""
+    spread = jnp.mean(likely * (1.0 - likely), axis=1)  # [nodes, c]
+    spread = jnp.maximum(spread, jnp.finfo(likely.dtype).eps)
+    squares = mix[:, :, None] * mix[:, None, :] * shares[:, None, None]
+    meet = jnp.einsum("jrq,jc->crq", squares, spread)
+    decayed = jnp.einsum("jrq,j->rq", squares, decays)
+    blocks = axes.values[:, None, None, None] * meet[None] + decayed[None, None]
+    inverse = jnp.linalg.inv(blocks)  # [d, c, r, r], symmetric and positive
+    of_bias = jnp.linalg.inv(meet)
+
+    def eased(way: Head) -> Head:
+        turned = jnp.einsum("ed,rec->rdc", axes.vectors, way.kernel)
+        turned = jnp.einsum("dcrq,qdc->rdc", inverse, turned)
+        kernel = jnp.einsum("de,rec->rdc", axes.vectors, turned)
+        bias = jnp.einsum("crq,qc->rc", of_bias, way.bias)
+        return Head(kernel, bias - jnp.mean(bias, axis=1, keepdims=True))
+
+    return eased
