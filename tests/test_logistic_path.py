@@ -1,6 +1,6 @@
 """One head for every decay: against the exact heads that it stands for."""
 
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,6 @@ from tests.test_logistic import digits, path, small
 UNSEEN = np.logspace(-6, -2, 17)
 
 
-@cache
 def exact():
     """Return the digits and the exact objectives, in float64."""
     pixels, labels = digits()
@@ -24,14 +23,11 @@ def exact():
     return pixels, labels, np.asarray(found.objective)
 
 
-@pytest.mark.parametrize(
-    ("terms", "mean", "largest"), [(3, 0.01, 0.02), (4, 2e-3, 1e-2)]
-)
-def test_four_heads_stand_for_every_decay(terms, mean, largest):
+def test_four_heads_stand_for_every_decay():
     """How far f is above its minimum, at 17 decays that it was not fitted at."""
     with jax.enable_x64(True):
         pixels, labels, best = exact()
-        found = jax.jit(partial(logistic.fit, classes=10, terms=terms))(pixels, labels)
+        found = jax.jit(partial(logistic.fit, classes=10, terms=4))(pixels, labels)
 
         @jax.jit
         @jax.vmap
@@ -40,7 +36,7 @@ def test_four_heads_stand_for_every_decay(terms, mean, largest):
 
         above = np.asarray(reached(jnp.asarray(UNSEEN))) / best - 1
     assert (above > -1e-9).all(), "nothing is below the minimum"
-    assert above.mean() <= mean and above.max() <= largest
+    assert above.mean() <= 2e-3 and above.max() <= 1e-2
 
 
 def test_one_node_and_one_term_are_the_exact_head():
