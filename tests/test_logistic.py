@@ -110,6 +110,10 @@ def test_the_gap_bounds_the_distance_to_the_best(decay):
             head = random_head(seed, scale=scale)
             value = logistic.objective(head, features, labels, decay)
             assert logistic.gap(head, features, labels, decay) >= value - best.objective
+        # The best kernel with a bias that is off: the kernel's gradient sees nothing.
+        head = best.head._replace(bias=best.head.bias + np.array([2.0, 0.0, 0.0, 0.0]))
+        value = logistic.objective(head, features, labels, decay)
+        assert logistic.gap(head, features, labels, decay) >= value - best.objective
         near = jax.tree.map(lambda x: x + 1e-4, best.head)
         assert logistic.gap(near, features, labels, decay) < 1e-3
 
