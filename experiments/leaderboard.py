@@ -12,7 +12,7 @@ what the size below sets for all. The test images are looked at once, at the end
 
 | size | data | network | epochs | seeds | time |
 | --- | --- | --- | --- | --- | --- |
-| `smoke` | multi-digits | MLP | 15 | 2 | 3 to 4 minutes on 2 cores |
+| `smoke` | multi-digits | MLP | 15 | 2 | 3 minutes on 2 cores |
 | `cpu` | multi-mnist, protocol A | LeNet | 2 | 3 | an hour on 2 cores |
 | `protocol-b` | multi-mnist, layout pamal | LeNet of PaMaL | 10 | 3 | the same |
 | `full` | multi-mnist, protocol A | LeNet | 100 | 5 | for an accelerator |
