@@ -5,7 +5,7 @@
 
 One step: 16 preferences share a batch of 256 protocol A images, the multi-task LeNet of
 31,910 weights, cross-entropy, Adam. All conditioners take turns in every round; the
-table has medians, and the ratio to the lightest, `linear`, within a round.
+table has medians, and the ratio to `linear` within a round.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from jaxpareto.train.config import Config, configure
 from jaxpareto.train.run import Shape, make_recipe
 
 SHAPE = Shape((36, 36), tasks=2, classes=10)
-LIGHTEST = "linear"
+PEER = "linear"
 
 
 def settings(name: str) -> Config:
@@ -49,7 +49,7 @@ def main() -> None:
     print("| conditioner | parameters | ms per step | to linear |")
     print("| --- | --- | --- | --- |")
     for name, each in spent.items():
-        ratio = np.median(each / spent[LIGHTEST])
+        ratio = np.median(each / spent[PEER])
         print(f"| {name} | {sizes[name]:,} | {np.median(each):.1f} | {ratio:.2f} |")
 
 

@@ -57,12 +57,12 @@ def random_head(seed, d=5, c=4, scale=0.5):
 
 
 def test_objective_as_scikit_learn_finds_it():
-    """In float64, to 1e-8: two of the decays that are solved at once."""
+    """In float64, to 1e-8: the two of the decays that its L-BFGS is quick at."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     found = solved(np.float64, 1e-12)
     pixels, labels = digits()
     assert found.converged.all() and (found.gap >= 0).all()
-    for decay, mine in list(zip(DECAYS, found.objective, strict=True))[1::2]:
+    for decay, mine in list(zip(DECAYS, found.objective, strict=True))[3:]:
         theirs = linear_model.LogisticRegression(
             C=1 / (decay * len(pixels)), tol=1e-12, max_iter=20_000
         ).fit(pixels, labels)
