@@ -15,6 +15,7 @@ Source: Larsen et al. (1996) and Bengio (2000) for the derivative; Lorraine, Vic
 Duvenaud (2020), "Optimizing millions of hyperparameters by implicit differentiation".
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ from jaxpareto.logistic.newton import (
 from jaxpareto.types import Array
 
 ADJOINT = 300  # most steps of conjugate gradients in the backward pass
-LOWEST, HIGHEST = jnp.log(1e-7), jnp.log(1e-1)
+LOWEST, HIGHEST = math.log(1e-7), math.log(1e-1)
 """Where `tune` keeps its logarithms of decays."""
 
 

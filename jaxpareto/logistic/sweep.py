@@ -113,6 +113,7 @@ def sgd(
     """
 
     def schedule(count: ArrayLike) -> Array:
+        # As Optax's staircase, whose powers are float32 whatever the weights are.
         return rate * factor ** (jnp.asarray(count) // (every * steps))
 
     return optax.sgd(schedule, momentum)
@@ -263,10 +264,5 @@ def stable_rate(features: Array, decay: float, momentum: float = 0.9) -> Array:
     ones = jnp.ones((len(features), 1), features.dtype)
     x = jnp.concatenate([features, ones], axis=1)
 
-    def power(_: Array, way: Array) -> Array:
-        way = x.T @ (x @ way)
-        return way / jnp.linalg.norm(way)
-
-    way = lax.fori_loop(0, 100, power, jnp.ones(x.shape[1], x.dtype))
-    largest = jnp.sum(jnp.square(x @ way)) / len(x) / jnp.sum(jnp.square(way))
+    largest = jnp.linalg.eigvalsh(x.T @ x / len(x))[-1]
     return 2.0 * (1.0 + momentum) / (0.5 * largest + decay)

@@ -29,6 +29,17 @@ class Preset(NamedTuple):
     departs: str
 
 
+_OURS = {
+    "rule": "linear",
+    "sampler": "dirichlet",
+    "alpha": 0.2,
+    "prefs_per_step": 8,
+    "batch_size": 64,
+    "fresh_pairs": True,
+    "optimizer": "adam",
+    "schedule": "cosine",
+    "warmup": 400,
+}
 # What the papers have in common, and one preference a step.
 _PAPER = {
     "fresh_pairs": False,
@@ -41,18 +52,10 @@ _ONE = _PAPER | {"prefs_per_step": 1}
 
 PRESETS: dict[str, Preset] = {
     "prism": Preset(
-        {
+        _OURS
+        | {
             "conditioner": "heads",
             "conditioner_options": "width=32,straight=0.25",
-            "rule": "linear",
-            "sampler": "dirichlet",
-            "alpha": 0.2,
-            "prefs_per_step": 8,
-            "batch_size": 64,
-            "fresh_pairs": True,
-            "optimizer": "adam",
-            "schedule": "cosine",
-            "warmup": 400,
             "learning_rate": 5e-3,
         },
         "ours: what experiments/LOG.md and docs/leaderboard.md compare",
@@ -60,18 +63,10 @@ PRESETS: dict[str, Preset] = {
         "small batches, each shared by eight preferences",
     ),
     "prism-sparse": Preset(
-        {
+        _OURS
+        | {
             "conditioner": "sparse",
             "conditioner_options": "",
-            "rule": "linear",
-            "sampler": "dirichlet",
-            "alpha": 0.2,
-            "prefs_per_step": 8,
-            "batch_size": 64,
-            "fresh_pairs": True,
-            "optimizer": "adam",
-            "schedule": "cosine",
-            "warmup": 400,
             "learning_rate": 1.5e-2,
         },
         "ours, with the hypernetwork of Cubelier (2022)",
