@@ -1,112 +1,19 @@
-"""The command `jaxpareto`: words in, one call of the library, words out.
-
-Exit status: 0 done; 1 it failed; 2 the words of the call are wrong. Each failure is one
-line that says what was found and what to do; `--debug` shows the traceback instead.
-"""
+"""`jaxpareto front`, `eval`, `export`: learn a front, look again, take a net."""
 
 import argparse
 import dataclasses
-import sys
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from jaxpareto import __version__
-from jaxpareto.backend import compile_quickly
-from jaxpareto.errors import RunError, UsageError, require
+from jaxpareto.cli.parser import columns, command
+from jaxpareto.errors import UsageError, require
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, and name the nearest option."""
-
-    def __init__(self, **settings: Any):
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            mine = found.parser if "parser" in found else self
-            word = unknown[0].split("=")[0]
-            options = [o for action in mine._actions for o in action.option_strings]
-            near = get_close_matches(word, options, n=2)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise UsageError(f"unknown word {word!r}; {hint}see {mine.prog} --help")
-        return found
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    return guarded(_parser, argv)
-
-
-def guarded(
-    make_parser: Callable[[], argparse.ArgumentParser],
-    argv: Sequence[str] | None = None,
-) -> int:
-    """Parse, call `asked.run(asked)`, turn what goes wrong into a line and a status.
-
-    Args:
-      make_parser: a parser whose defaults set `run`.
-      argv: the words of the call; by default the process's own.
-
-    Returns:
-      0 done, 1 failed, 2 wrong words, 130 interrupted.
-    """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    debug = "--debug" in argv
-    compile_quickly()
-    try:
-        asked = make_parser().parse_args(argv)
-        asked.run(asked)
-    except UsageError as error:
-        return _fail(error, str(error), 2, debug)
-    except RunError as error:
-        return _fail(error, str(error), 1, debug)
-    except KeyboardInterrupt:
-        print("\ninterrupted; continue with --resume", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 1
-    except Exception as error:  # the outermost caller: nothing is hidden
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return _fail(error, f"{what} (unforeseen; --debug shows where)", 1, debug)
-    return 0
-
-
-def _fail(error: Exception, line: str, status: int, debug: bool) -> int:
-    if debug:
-        raise error
-    print(f"jaxpareto: error: {line}", file=sys.stderr)
-    return status
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="jaxpareto", description="One training run, every trade-off.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", required=True, parser_class=Parser
-    )
-    _add_front(commands)
-    _add_eval(commands)
-    _add_export(commands)
-    return parser
-
-
-def _command(commands: Any, name: str, help: str, run: Any) -> Parser:
-    parser = commands.add_parser(name, help=help, description=help)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.set_defaults(run=run, parser=parser)
-    return parser
-
-
-def _add_front(commands: Any) -> None:
-    parser = _command(
+def add_front(commands: Any) -> None:
+    parser = command(
         commands, "front", "train a conditioned network and evaluate its front", _front
     )
     parser.add_argument("--out", type=Path, help="folder of the run; else runs/NAME")
@@ -128,18 +35,6 @@ def _add_front(commands: Any) -> None:
         help="say what each preset, conditioner, rule and sampler does, and stop",
     )
     add_settings(parser)
-
-
-def script_parser(name: str, about: str | None) -> Parser:
-    """Make the parser of an experiment: its docstring as help, `--out`, `--debug`."""
-    parser = Parser(
-        prog=name,
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -184,19 +79,19 @@ class _List(argparse.Action):
         from jaxpareto.train.presets import PRESETS
 
         print("--preset NAME: the settings of a method")
-        _columns([(name, each.paper) for name, each in PRESETS.items()])
+        columns([(name, each.paper) for name, each in PRESETS.items()])
         print("\n--conditioner NAME: how the network depends on the preference")
-        _columns(
+        columns(
             [(name, each.about, each.source) for name, each in CONDITIONERS.items()]
         )
         print("\n--rule NAME: how the tasks are weighed at a preference")
-        _columns([(name, *rules.ABOUT[name]) for name in rules.RULES])
+        columns([(name, *rules.ABOUT[name]) for name in rules.RULES])
         print("\n--sampler NAME: where the preferences of a step come from")
-        _columns([(name, *prefs.ABOUT[name]) for name in prefs.SAMPLERS])
+        columns([(name, *prefs.ABOUT[name]) for name in prefs.SAMPLERS])
         print("\n--conditioner-options NAME=VALUE,...: with their defaults")
-        _columns([(n, _words(each.options)) for n, each in CONDITIONERS.items()])
+        columns([(n, _words(each.options)) for n, each in CONDITIONERS.items()])
         print("\n--rule-options NAME=VALUE,...: with their defaults")
-        _columns([(name, _words(rules.options_of(name))) for name in rules.RULES])
+        columns([(name, _words(rules.options_of(name))) for name in rules.RULES])
         parser.exit()
 
 
@@ -205,14 +100,6 @@ def _words(known: dict[str, Any]) -> str:
     from jaxpareto.options import spell
 
     return spell(known) or "-"
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows with their columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [each.ljust(width) for each, width in zip(row, widths, strict=True)]
-        print("  " + "  ".join(cells).rstrip())
 
 
 def _front(asked: argparse.Namespace) -> None:
@@ -253,8 +140,8 @@ def _front(asked: argparse.Namespace) -> None:
     print(f"evaluation {found['seconds_evaluation']:.1f} s")
 
 
-def _add_eval(commands: Any) -> None:
-    parser = _command(commands, "eval", "evaluate a run again", _eval)
+def add_eval(commands: Any) -> None:
+    parser = command(commands, "eval", "evaluate a run again", _eval)
     parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--prefs", type=int, metavar="K", help="how many preferences")
     parser.add_argument(
@@ -294,8 +181,8 @@ def _show(found: dict[str, Any], folder: Path, plot: Any, stem: str = "front") -
     print(f"numbers: {folder / stem}.json   picture: {picture}")
 
 
-def _add_export(commands: Any) -> None:
-    parser = _command(
+def add_export(commands: Any) -> None:
+    parser = command(
         commands, "export", "write the network for one preference to a file", _export
     )
     parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
@@ -351,7 +238,3 @@ def _free_folder(data: str) -> Path:
     while (folder := Path("runs") / f"{data}-{number:03d}").exists():
         number += 1
     return folder
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The command `jaxpareto`: words in, one call of the library, words out.
+
+Exit status: 0 done; 1 it failed; 2 the words of the call are wrong. Each failure is one
+line that says what was found and what to do; `--debug` shows the traceback instead. A
+file of this room has the commands of one habit: their words, and what they do.
+"""
+
+from collections.abc import Sequence
+
+from jaxpareto import __version__
+from jaxpareto.cli.front import (
+    add_eval,
+    add_export,
+    add_front,
+    add_settings,
+    given_settings,
+)
+from jaxpareto.cli.parser import Parser, guarded, script_parser
+
+__all__ = [
+    "Parser",
+    "add_settings",
+    "given_settings",
+    "guarded",
+    "main",
+    "script_parser",
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return guarded(_parser, argv)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="jaxpareto", description="One training run, every trade-off.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    add_front(commands)
+    add_eval(commands)
+    add_export(commands)
+    return parser

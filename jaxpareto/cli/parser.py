@@ -1,0 +1,101 @@
+"""Words in, one call, an exit status out: what every command and experiment shares."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jaxpareto.backend import compile_quickly
+from jaxpareto.errors import RunError, UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, and name the nearest option."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            mine = found.parser if "parser" in found else self
+            word = unknown[0].split("=")[0]
+            options = [o for action in mine._actions for o in action.option_strings]
+            near = get_close_matches(word, options, n=2)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise UsageError(f"unknown word {word!r}; {hint}see {mine.prog} --help")
+        return found
+
+
+def guarded(
+    make_parser: Callable[[], argparse.ArgumentParser],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse, call `asked.run(asked)`, turn what goes wrong into a line and a status.
+
+    Args:
+      make_parser: a parser whose defaults set `run`.
+      argv: the words of the call; by default the process's own.
+
+    Returns:
+      0 done, 1 failed, 2 wrong words, 130 interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv
+    compile_quickly()
+    try:
+        asked = make_parser().parse_args(argv)
+        asked.run(asked)
+    except UsageError as error:
+        return _fail(error, str(error), 2, debug)
+    except RunError as error:
+        return _fail(error, str(error), 1, debug)
+    except KeyboardInterrupt:
+        print("\ninterrupted; continue with --resume", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # the outermost caller: nothing is hidden
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return _fail(error, f"{what} (unforeseen; --debug shows where)", 1, debug)
+    return 0
+
+
+def _fail(error: Exception, line: str, status: int, debug: bool) -> int:
+    if debug:
+        raise error
+    print(f"jaxpareto: error: {line}", file=sys.stderr)
+    return status
+
+
+def command(commands: Any, name: str, help: str, run: Any) -> Parser:
+    """Add a command; `run(asked)` carries it out."""
+    parser = commands.add_parser(name, help=help, description=help)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def script_parser(name: str, about: str | None) -> Parser:
+    """Make the parser of an experiment: its docstring as help, `--out`, `--debug`."""
+    parser = Parser(
+        prog=name,
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows with their columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [each.ljust(width) for each, width in zip(row, widths, strict=True)]
+        print("  " + "  ".join(cells).rstrip())
