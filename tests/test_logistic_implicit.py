@@ -37,7 +37,7 @@ def test_the_hypergradient_against_finite_differences():
     """For the mean and for the worst class, in every decay, to 1e-6 of the largest."""
     with jax.enable_x64(True):
         for value in (logistic.mean_loss, worst):
-            both = jax.jit(jax.value_and_grad(held(value, tolerance=1e-14)))
+            both = jax.jit(jax.value_and_grad(held(value, tolerance=1e-20)))
             slope = np.asarray(both(START)[1])
             for c in range(4):
                 step = 1e-4 * np.eye(4)[c]

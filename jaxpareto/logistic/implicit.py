@@ -24,15 +24,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.scipy.sparse.linalg import cg
 
-from jaxpareto.logistic.convex import Head, cross_entropy, logits
-from jaxpareto.logistic.newton import (
-    Basis,
-    basis,
-    conjugate_gradients,
-    curvature,
-    solve,
-)
+from jaxpareto.logistic.convex import Head, cross_entropy, logits, objective
+from jaxpareto.logistic.newton import Basis, basis, easing, moved, solve
 from jaxpareto.types import Array
 
 ADJOINT = 300  # most steps of conjugate gradients in the backward pass
@@ -66,29 +61,22 @@ def best(
 
 def _forward(theta, features, labels, start, axes, tolerance):
     head = best(theta, features, labels, start, axes, tolerance)
-    return head, (head, theta, features, axes)
+    return head, (head, theta, features, labels, axes)
 
 
 def _backward(tolerance, kept, slope):
-    head, theta, features, axes = kept
+    head, theta, features, labels, axes = kept
     decay = jnp.exp(theta)
-    curved = curvature(
-        features - axes.mean[None],
-        logits(head, features),
-        decay,
-        axes.values,
-        axes.vectors,
-    )
+    centred = features - axes.mean[None]
+    at = moved(head, axes)
+    f = partial(objective, features=centred, labels=labels, decay=decay)
+    _, hessian = jax.linearize(jax.grad(f), at)
+    ease = easing(jax.nn.softmax(logits(at, centred)), axes, decay)
     # In centred features the same function of the bias has another slope in W.
     goal = Head(slope.kernel - axes.mean[:, None] * slope.bias[None], slope.bias)
-    q = conjugate_gradients(curved, goal, lambda size: tolerance * size, ADJOINT)
-    return (
-        -decay * jnp.sum(head.kernel * q.kernel, axis=0),
-        None,
-        None,
-        None,
-        None,
-    )
+    q, _ = cg(hessian, goal, tol=math.sqrt(tolerance), maxiter=ADJOINT, M=ease)
+    by_theta = -decay * jnp.sum(head.kernel * q.kernel, axis=0)
+    return by_theta, None, None, None, None
 
 
 best.defvjp(_forward, _backward)

@@ -1,8 +1,7 @@
 """The best logistic head for a weight decay, with its certificate: Newton's method.
 
 Each step solves `H D = -gradient` by conjugate gradients, from products with the
-Hessian alone (two matrix products with the features each), and then searches along D on
-the logits, where a point costs no product at all. The preconditioner is the Hessian of
+Hessian alone, and then searches back along D. The preconditioner is the Hessian of
 classes that do not meet: one eigendecomposition of the features' covariance, for every
 decay and every class.
 
@@ -14,28 +13,26 @@ one wide matrix product.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
+from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 
 from jaxpareto.logistic.convex import (
     Head,
     balanced,
-    cross_entropy,
-    error,
     gap,
     logits,
     objective,
-    penalty,
-    per_class,
 )
 from jaxpareto.types import Array
 
 INNER = 60  # most steps of conjugate gradients in one of Newton's
-HALVINGS = 12
+HALVINGS = 12  # most of them in the search along a step
 
 
 class Basis(NamedTuple):
@@ -84,10 +81,9 @@ def basis(features: Array) -> Basis:
 
 
 class _At(NamedTuple):
-    """An iterate, in features that are centred: then the bias stands apart."""
+    """An iterate, on features that are centred: then the bias stands apart."""
 
     head: Head
-    answers: Array
     gap: Array
     steps: Array
     stuck: Array
@@ -128,163 +124,101 @@ def solve(
     """
     axes = basis(features) if axes is None else axes
     centred = features - axes.mean[None]
-    decay = per_class(decay, start)
 
-    def value(head: Head, answers: Array) -> Array:
-        return cross_entropy(answers, labels) + penalty(head, decay)
+    def f(head: Head) -> Array:
+        return objective(head, centred, labels, decay)
 
-    def refreshed(kernel: Array, bias: Array, steps: Array, stuck: Array) -> _At:
-        answers = logits(Head(kernel, bias), centred)
-        bias = bias + (more := balanced(answers, labels))
-        head = Head(kernel, bias)
-        bound = gap(head, centred, labels, decay)
-        return _At(head, answers + more[None], bound, steps, stuck)
+    def seen(head: Head, steps: Array) -> _At:
+        more = balanced(logits(head, centred), labels)
+        head = head._replace(bias=head.bias + more)
+        far = gap(head, centred, labels, decay)
+        return _At(head, far, steps, jnp.zeros((), bool))
 
     def unfinished(at: _At) -> Array:
-        far = at.gap > tolerance * value(at.head, at.answers)
+        far = at.gap > tolerance * f(at.head)
         return far & (at.steps < max_steps) & ~at.stuck
 
     def newton(at: _At) -> _At:
-        wrong = error(at.answers, labels)
-        slope = Head(
-            centred.T @ wrong + decay[None] * at.head.kernel, jnp.sum(wrong, axis=0)
-        )
-        way = _direction(centred, at, slope, decay, axes.values, axes.vectors)
-        along = logits(way, centred)
-        descent = jnp.vdot(slope.kernel, way.kernel) + jnp.vdot(slope.bias, way.bias)
-        now = value(at.head, at.answers)
-
-        def at_step(t: Array) -> Array:
-            head = Head(*(x + t * dx for x, dx in zip(at.head, way, strict=True)))
-            return value(head, at.answers + t * along)
-
-        sizes = 0.5 ** jnp.arange(HALVINGS, dtype=now.dtype)
-        values = lax.map(at_step, sizes)
-        # Rounding hides the last gains: equal is low enough for the whole step.
-        slack = 4 * jnp.finfo(now.dtype).eps * jnp.abs(now)
-        low = values <= now + 1e-4 * sizes * descent + slack
-        size = sizes[jnp.argmax(low)]
-        found = jnp.any(low)
-        moved = refreshed(
-            at.head.kernel + size * way.kernel,
-            at.head.bias + size * way.bias,
-            at.steps + 1,
-            ~found,
-        )
-        kept = jax.tree.map(lambda new, old: jnp.where(found, new, old), moved, at)
-        return kept._replace(steps=at.steps + 1, stuck=~found)
+        slope, hessian = jax.linearize(jax.grad(f), at.head)
+        ease = easing(jax.nn.softmax(logits(at.head, centred)), axes, decay)
+        # Loosely far away, tightly near the end: faster than linear convergence. Below
+        # the rounding of the slope, conjugate gradients divide noise by noise.
+        rough: Any = 1e-2 * jnp.minimum(1.0, optax.tree.norm(slope))
+        least = float(jnp.finfo(slope.bias.dtype).eps)
+        way, _ = cg(hessian, minus(slope), tol=rough, atol=least, maxiter=INNER, M=ease)
+        lower, found = search(f, at.head, slope, way)
+        # Where rounding hides whether f falls, the gap still tells.
+        whole = optax.tree.add(at.head, way)
+        new = seen(optax.tree.where(found, lower, whole), at.steps + 1)
+        better = found | (new.gap < at.gap)
+        return optax.tree.where(better, new, at._replace(stuck=~better))
 
     zero = jnp.zeros((), jnp.int32)
-    first = refreshed(
-        start.kernel, start.bias + axes.mean @ start.kernel, zero, zero > 0
-    )
-    last = lax.while_loop(unfinished, newton, first)
-    head = last.head._replace(bias=last.head.bias - axes.mean @ last.head.kernel)
+    last = lax.while_loop(unfinished, newton, seen(moved(start, axes), zero))
+    head = moved(last.head, axes, back=True)
     reached = objective(head, features, labels, decay)
     return Solved(head, reached, last.gap, last.steps, last.gap <= tolerance * reached)
 
 
-def _direction(
-    centred: Array,
-    at: _At,
-    slope: Head,
-    decay: Array,
-    values: Array,
-    vectors: Array,
-) -> Head:
-    """Solve `H D = -slope` about: loosely far away, tightly near the end.
-
-    So the convergence is faster than linear, and no step is better than it need be.
-    """
-    curved = curvature(centred, at.answers, decay, values, vectors)
-    downhill = jax.tree.map(jnp.negative, slope)
-
-    def target(size: Array) -> Array:
-        return jnp.minimum(0.25, jnp.sqrt(size)) ** 2 * size
-
-    return conjugate_gradients(curved, downhill, target, INNER)
-
-
-class Curvature(NamedTuple):
-    """The Hessian at a head, and what is near its inverse.
-
-    Attributes:
-      times: `times(way) -> H way`.
-      eased: `eased(way) -> M way`, M the preconditioner.
-    """
-
-    times: Callable[[Head], Head]
-    eased: Callable[[Head], Head]
-
-
-def curvature(
-    centred: Array, answers: Array, decay: Array, values: Array, vectors: Array
-) -> Curvature:
-    """Describe the Hessian of f where the logits are `answers`.
+def moved(head: Head, axes: Basis, *, back: bool = False) -> Head:
+    """Return the head that answers on centred features as `head` does on the plain.
 
     Args:
-      centred: features less their mean, [n, d].
-      answers: [n, c].
-      decay: [c].
-      values: variances along the features' axes, [d].
-      vectors: the axes, [d, d].
+      head: kernel [d, c], bias [c].
+      axes: of the features.
+      back: the other way round.
     """
-    likely = jax.nn.softmax(answers)
+    shift = axes.mean @ head.kernel
+    return head._replace(bias=head.bias - shift if back else head.bias + shift)
+
+
+def easing(likely: Array, axes: Basis, decay: ArrayLike) -> Callable[[Head], Head]:
+    """Return about the inverse of the Hessian, as a function of a direction.
+
+    Args:
+      likely: probabilities [n, c].
+      axes: of the features, which are centred.
+      decay: a number or [c].
+    """
     spread = jnp.mean(likely * (1.0 - likely), axis=0)  # a_c
     # Classes that nobody confuses leave a_c near zero: keep it invertible.
     spread = jnp.maximum(spread, jnp.finfo(likely.dtype).eps)
-    scales = values[:, None] * spread[None] + decay[None]
+    decays = jnp.broadcast_to(jnp.asarray(decay, spread.dtype), spread.shape)
+    scales = axes.values[:, None] * spread[None] + decays[None]
 
-    def times(way: Head) -> Head:
-        moved = likely * logits(way, centred)
-        moved = moved - likely * jnp.sum(moved, axis=1, keepdims=True)
-        moved = moved / len(likely)
-        kernel = centred.T @ moved + decay[None] * way.kernel
-        return Head(kernel, jnp.sum(moved, axis=0))
-
-    def eased(way: Head) -> Head:
-        kernel = vectors @ ((vectors.T @ way.kernel) / scales)
+    def ease(way: Head) -> Head:
+        kernel = axes.vectors @ ((axes.vectors.T @ way.kernel) / scales)
         bias = way.bias / spread
         return Head(kernel, bias - jnp.mean(bias))  # a constant changes no answer
 
-    return Curvature(times, eased)
+    return ease
 
 
-def conjugate_gradients(
-    curved: Curvature, goal: Head, target: Callable[[Array], Array], limit: int
-) -> Head:
-    """Solve `H x = goal`, from zero, until `r' M r <= target(its first value)`.
+def search(
+    f: Callable[[Head], Array], at: Head, slope: Head, way: Head
+) -> tuple[Head, Array]:
+    """Go along a way of descent: the whole of it, a half, a quarter, until f falls.
 
     Args:
-      curved: H and M, on pytrees of the shape of `goal`.
-      goal: the right side.
-      target: when to stop.
-      limit: most steps.
+      f: what should fall.
+      at: where.
+      slope: the gradient of f there.
+      way: where to.
+
+    Returns:
+      Where it fell, and whether it did.
     """
+    now = f(at)
+    # Rounding hides the last gains: equal is low enough.
+    line = optax.scale_by_backtracking_linesearch(
+        HALVINGS, decrease_factor=0.5, rtol=4 * float(jnp.finfo(now.dtype).eps)
+    )
+    step, state = line.update(way, line.init(at), at, value=now, grad=slope, value_fn=f)
+    found = optax.tree.get(state, "decrease_error") <= 0.0
+    ahead = jax.tree.map(lambda x, dx: jnp.where(found, x + dx, x), at, step)
+    return ahead, found
 
-    def dot(a: Head, b: Head) -> Array:
-        return jnp.vdot(a.kernel, b.kernel) + jnp.vdot(a.bias, b.bias)
 
-    def add(a: Head, t: Array, b: Head) -> Head:
-        return Head(a.kernel + t * b.kernel, a.bias + t * b.bias)
-
-    ahead = curved.eased(goal)
-    size = dot(goal, ahead)
-    enough = target(size)
-
-    def going(carry):
-        _, _, _, size, steps = carry
-        return (size > enough) & (steps < limit)
-
-    def step(carry):
-        x, left, ahead, size, steps = carry
-        pushed = curved.times(ahead)
-        t = size / dot(ahead, pushed)
-        x, left = add(x, t, ahead), add(left, -t, pushed)
-        softened = curved.eased(left)
-        new = dot(left, softened)
-        return x, left, add(softened, new / size, ahead), new, steps + 1
-
-    nothing = jax.tree.map(jnp.zeros_like, goal)
-    carry = (nothing, goal, ahead, size, jnp.zeros((), jnp.int32))
-    return lax.while_loop(going, step, carry)[0]
+def minus(way: Head) -> Head:
+    """Return the opposite direction."""
+    return Head(-way.kernel, -way.bias)

@@ -24,14 +24,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.scipy.sparse.linalg import cg
 
 from jaxpareto.errors import UsageError
-from jaxpareto.logistic.convex import Head, cross_entropy, error, penalty
-from jaxpareto.logistic.newton import Basis, Curvature, basis, conjugate_gradients
+from jaxpareto.logistic.convex import Head, cross_entropy, penalty
+from jaxpareto.logistic.newton import Basis, basis, minus, search
 from jaxpareto.types import Array
 
 INNER = 40
-HALVINGS = 10
 
 
 class Path(NamedTuple):
@@ -119,79 +119,31 @@ def fit(
         jnp.zeros((terms, classes), kind),
     )
 
-    def heads(phi: Head) -> Head:
-        """Return the head of every node."""
-        return Head(jnp.tensordot(mix, phi.kernel, 1), mix @ phi.bias)
-
-    def back(at: Head) -> Head:
-        """Return what heads of all nodes are worth to the terms."""
-        return Head(jnp.tensordot(mix.T, at.kernel, 1), mix.T @ at.bias)
-
     def answers(phi: Head) -> Array:
         """Return the logits of every node, [nodes, n, c], from a product per term."""
         each = jnp.einsum("nd,rdc->rnc", centred, phi.kernel) + phi.bias[:, None]
         return jnp.tensordot(mix, each, 1)
 
-    def values(phi: Head, z: Array) -> Array:
+    def losses(phi: Head) -> Array:
         """Return f at every node."""
-        losses = jax.vmap(cross_entropy, (0, None))(z, labels)
-        return losses + jax.vmap(penalty)(heads(phi), decays)
+        heads = Head(jnp.tensordot(mix, phi.kernel, 1), mix @ phi.bias)
+        entropies = jax.vmap(cross_entropy, (0, None))(answers(phi), labels)
+        return entropies + jax.vmap(penalty)(heads, decays)
 
-    def step(carry: tuple[Head, Array], _: None) -> tuple[tuple[Head, Array], Array]:
-        phi, z = carry
-        now = values(phi, z)
-        shares = 1.0 / (nodes * now)  # relative: a small decay counts as much
-        likely = jax.nn.softmax(z)
-        wrong = jax.vmap(error, (0, None))(z, labels)
-        at_node = heads(phi)
-        slope = back(
-            _scaled(
-                shares,
-                Head(
-                    jnp.einsum("nd,jnc->jdc", centred, wrong)
-                    + decays[:, None, None] * at_node.kernel,
-                    jnp.sum(wrong, axis=1),
-                ),
-            )
-        )
+    def step(phi: Head, _: None) -> tuple[Head, None]:
+        shares = 1.0 / (nodes * losses(phi))  # relative: a small decay counts as much
 
-        def times(way: Head) -> Head:
-            moved = likely * answers(way)
-            moved = moved - likely * jnp.sum(moved, axis=2, keepdims=True)
-            moved = moved / len(labels)
-            there = heads(way)
-            kernel = jnp.einsum("nd,jnc->jdc", centred, moved)
-            kernel = kernel + decays[:, None, None] * there.kernel
-            return back(_scaled(shares, Head(kernel, jnp.sum(moved, axis=1))))
+        def total(phi: Head) -> Array:
+            return shares @ losses(phi)
 
-        eased = _easing(likely, shares, decays, mix, axes)
-        way = conjugate_gradients(
-            Curvature(times, eased),
-            jax.tree.map(jnp.negative, slope),
-            lambda size: 1e-4 * size,
-            INNER,
-        )
-        along = answers(way)
-        total = jnp.sum(shares * now)
+        slope, hessian = jax.linearize(jax.grad(total), phi)
+        ease = _easing(jax.nn.softmax(answers(phi)), shares, decays, mix, axes)
+        way, _ = cg(hessian, minus(slope), tol=1e-2, maxiter=INNER, M=ease)
+        return search(total, phi, slope, way)[0], None
 
-        def along_way(t: Array) -> Array:
-            moved = Head(*(x + t * dx for x, dx in zip(phi, way, strict=True)))
-            return jnp.sum(shares * values(moved, z + t * along))
-
-        sizes = jnp.concatenate(
-            [0.5 ** jnp.arange(HALVINGS, dtype=kind), jnp.zeros(1, kind)]
-        )
-        size = sizes[jnp.argmin(lax.map(along_way, sizes))]
-        moved = Head(*(x + size * dx for x, dx in zip(phi, way, strict=True)))
-        return (moved, answers(moved)), total
-
-    (phi, _), _ = lax.scan(step, (phi, answers(phi)), length=steps)
+    phi, _ = lax.scan(step, phi, length=steps)
     shift = jnp.einsum("d,rdc->rc", axes.mean, phi.kernel)
     return Path(phi.kernel, phi.bias - shift, ends[0], ends[1])
-
-
-def _scaled(shares: Array, heads: Head) -> Head:
-    return Head(shares[:, None, None] * heads.kernel, shares[:, None] * heads.bias)
 
 
 def _easing(
