@@ -39,8 +39,8 @@ import numpy as np
 from jaxpareto import cli, conditioned, data, metrics, prefs, tree
 from jaxpareto.errors import RunError, UsageError, check_name, require
 from jaxpareto.train import Config, configure
-from jaxpareto.train.config import flag
 from jaxpareto.train.evaluate import score, summarise
+from jaxpareto.train.folder import flag
 from jaxpareto.train.log import write_json
 from jaxpareto.train.presets import PRESETS, preset
 from jaxpareto.train.run import (

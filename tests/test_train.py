@@ -31,7 +31,7 @@ from jaxpareto.train import (
     summarise,
     train,
 )
-from jaxpareto.train.config import differences
+from jaxpareto.train.folder import differences
 from jaxpareto.train.step import pixels, run_steps
 from jaxpareto.types import Conditioned, Split
 

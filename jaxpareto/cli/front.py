@@ -42,7 +42,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
     Settings that are not given stay absent.
     """
-    from jaxpareto.train.config import Config, flag
+    from jaxpareto.train.config import Config
+    from jaxpareto.train.folder import flag
 
     parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
     group = parser.add_argument_group("settings of the run")

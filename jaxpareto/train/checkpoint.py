@@ -6,12 +6,14 @@ writes leaves a temporary folder, which the next one clears away.
 
 import logging
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from jaxpareto.errors import RunError
-from jaxpareto.train.step import State
+
+T = TypeVar("T")
 
 
 class Checkpoints:
@@ -33,14 +35,14 @@ class Checkpoints:
         """Finished epochs of the checkpoints at hand, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def save(self, epoch: int, state: State) -> None:
+    def save(self, epoch: int, state: Any) -> None:
         """Write the state after `epoch` epochs, unless it is there already."""
         if epoch not in self.epochs:
             saved = self._ocp.args.StandardSave(_plain(state))
             self._manager.save(epoch, args=saved)
             self._manager.wait_until_finished()
 
-    def restore(self, like: State) -> tuple[int, State] | None:
+    def restore(self, like: T) -> tuple[int, T] | None:
         """Return the newest checkpoint as (finished epochs, state), None if none is.
 
         Args:
@@ -71,14 +73,22 @@ class Checkpoints:
                     f"checkpoint {self._manager.directory}/{epoch} holds {b.dtype} "
                     f"where the run has {a.dtype}; start the run anew"
                 )
-        found = cast(State, restored)
-        return epoch, found._replace(key=jax.random.wrap_key_data(found.key))
+        return epoch, jax.tree.map(_typed, restored, like)
 
     def close(self) -> None:
         """Wait for what is being written."""
         self._manager.close()
 
 
-def _plain(state: State) -> State:
-    """Replace the typed random key by its numbers."""
-    return state._replace(key=jax.random.key_data(state.key))
+def _plain(state: Any) -> Any:
+    """Replace typed random keys by their numbers."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+
+
+def _typed(numbers: jax.Array, like: Any) -> jax.Array:
+    """Undo `_plain`."""
+    return jax.random.wrap_key_data(numbers) if _is_key(like) else numbers
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)

@@ -1,7 +1,6 @@
 """Everything that repeats a run: one frozen dataclass, mirrored by the command."""
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxpareto.errors import UsageError, check_name
 from jaxpareto.nets import NETWORKS
 from jaxpareto.prefs import SAMPLERS
 from jaxpareto.rules import RULES, rule_with_options
+from jaxpareto.train.folder import flag
 from jaxpareto.train.optimizers import SCHEDULES, optimizer_names
 from jaxpareto.train.step import GRAM_OF, check_split
 from jaxpareto.types import Weighting
@@ -192,16 +192,3 @@ def configure(**given: Any) -> Config:
     for chosen in (data, conditioner, (data, conditioner)):
         defaults |= DEFAULTS.get(chosen, {})
     return Config(**(defaults | given))
-
-
-def flag(name: str) -> str:
-    """Spell a setting as on the command line."""
-    return "--" + name.replace("_", "-")
-
-
-def differences(stored: Config, asked: Config) -> Iterator[str]:
-    """Say how two configurations differ, a phrase for each setting."""
-    for each in dataclasses.fields(Config):
-        old, new = getattr(stored, each.name), getattr(asked, each.name)
-        if old != new:
-            yield f"{flag(each.name)} was {old}, now {new}"

@@ -1,13 +1,9 @@
 """A run: from a `Config` to a folder on disk, and from the folder back to networks."""
 
 import dataclasses
-import json
-import platform
-import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +16,10 @@ from jaxpareto import prefs, tree
 from jaxpareto.conditioned import CONDITIONERS, independent
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.nets import NETWORKS
+from jaxpareto.train import folder as folders
 from jaxpareto.train import loop, optimizers
 from jaxpareto.train.checkpoint import Checkpoints
-from jaxpareto.train.config import Config, configure, differences
+from jaxpareto.train.config import Config, configure
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.log import write_json
 from jaxpareto.train.step import Hparams, Recipe, init
@@ -307,13 +304,17 @@ def train_front(
       RunError: the data cannot be loaded, or the loss is not finite.
     """
     folder = Path(folder)
-    check_folder(folder, config, resume=resume)
+    folders.check_folder(
+        folder, config, resume=resume, read=lambda path: read_config(path)[0]
+    )
     tasks = load_data(config, data_dir)
     height, width = tasks.train.images.shape[1:]
     shape = Shape((height, width), tasks.train.labels.shape[1], tasks.classes)
     batches = make_batches(config, tasks)
     recipe = make_recipe(config, shape, config.epochs * batches.steps)
-    _write_config(folder, config, shape, data_dir)
+    folders.write_config(
+        folder, config, shape=dataclasses.asdict(shape), data_dir=data_dir
+    )
 
     def validate(phi: Params) -> dict[str, Any]:
         # Few preferences: enough to compare settings, a small part of an epoch's time.
@@ -378,7 +379,7 @@ def load(path: str | Path) -> Front:
 
 def read_config(folder: Path) -> tuple[Config, Shape]:
     """Read what `config.json` says of a run."""
-    content = _read_config_file(folder)
+    content = folders.read_config(folder)
     try:
         shape = content["shape"]
         return (
@@ -393,67 +394,7 @@ def read_config(folder: Path) -> tuple[Config, Shape]:
 
 def recorded_data_dir(folder: Path) -> str | None:
     """Return the `--data-dir` that a run was trained with."""
-    return _read_config_file(folder).get("data_dir")
-
-
-def check_folder(folder: Path, config: Config, *, resume: bool) -> None:
-    """Refuse an output folder that must not be written to.
-
-    Raises:
-      UsageError: it holds another run, or something that is no run.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")
-    if (folder / "config.json").exists():
-        if not resume:
-            raise UsageError(
-                f"{folder} holds another run; name a new folder with --out, or "
-                "continue that run with --resume"
-            )
-        found = list(differences(read_config(folder)[0], config))
-        if found:
-            raise UsageError(
-                f"--resume: {folder} holds a different configuration "
-                f"({'; '.join(found)}); leave those options out, or name a new --out"
-            )
-    elif folder.exists() and any(
-        not entry.name.endswith(".tmp") for entry in folder.iterdir()
-    ):
-        raise UsageError(
-            f"{folder} is not empty and holds no run; name a new folder with --out"
-        )
-
-
-def _read_config_file(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.exists():
-        raise UsageError(f"{folder} holds no run (there is no {path})")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-
-
-def _write_config(
-    folder: Path, config: Config, shape: Shape, data_dir: str | None
-) -> None:
-    """Write `config.json` once; a resumed run leaves it as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "config.json").exists():
-        return
-    packages = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-    write_json(
-        folder / "config.json",
-        {
-            "config": dataclasses.asdict(config),
-            "shape": dataclasses.asdict(shape),
-            "data_dir": data_dir,
-            "command": sys.argv,
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in packages},
-            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        },
-    )
+    return folders.read_config(folder).get("data_dir")
 
 
 def make_batches(config: Config, tasks: Tasks) -> datasets.Batches:

@@ -1,0 +1,114 @@
+"""The folder of a run: what may be written where, and the settings that it keeps.
+
+`config.json` holds the settings and what they were run with. It is written once; a run
+that continues must ask for the same settings.
+"""
+
+import dataclasses
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxpareto.errors import RunError, UsageError
+from jaxpareto.train.log import write_json
+
+_PACKAGES = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+
+
+def flag(name: str) -> str:
+    """Spell a setting as on the command line.
+
+    >>> flag("batch_size")
+    '--batch-size'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def differences(stored: Any, asked: Any) -> Iterator[str]:
+    """Say how two configurations, of one dataclass, differ: a phrase for each field."""
+    for each in dataclasses.fields(stored):
+        old, new = getattr(stored, each.name), getattr(asked, each.name)
+        if old != new:
+            yield f"{flag(each.name)} was {old}, now {new}"
+
+
+def check_folder(
+    folder: Path, config: Any, *, resume: bool, read: Callable[[Path], Any]
+) -> None:
+    """Refuse an output folder that must not be written to.
+
+    Args:
+      folder: where the run shall be.
+      config: what is asked for, a dataclass.
+      resume: whether a run that is there shall be continued.
+      read: `read(folder) -> config` of the run that is there.
+
+    Raises:
+      UsageError: it holds another run, or something that is no run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder} is a file; name a folder")
+    if (folder / "config.json").exists():
+        if not resume:
+            raise UsageError(
+                f"{folder} holds another run; name a new folder with --out, or "
+                "continue that run with --resume"
+            )
+        found = list(differences(read(folder), config))
+        if found:
+            raise UsageError(
+                f"--resume: {folder} holds a different configuration "
+                f"({'; '.join(found)}); leave those options out, or name a new --out"
+            )
+    elif folder.exists() and any(
+        not entry.name.endswith(".tmp") for entry in folder.iterdir()
+    ):
+        raise UsageError(
+            f"{folder} is not empty and holds no run; name a new folder with --out"
+        )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json`.
+
+    Raises:
+      UsageError: the folder holds no run.
+      RunError: the file is damaged.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no run (there is no {path})")
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+def write_config(folder: Path, config: Any, **more: Any) -> None:
+    """Write `config.json` once; a run that continues leaves it as it is.
+
+    Args:
+      folder: of the run; made if it is not there.
+      config: a dataclass.
+      more: what else repeats the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "config.json").exists():
+        return
+    versions = {name: version(name) for name in _PACKAGES}
+    write_json(
+        folder / "config.json",
+        {
+            "config": dataclasses.asdict(config),
+            **more,
+            "command": sys.argv,
+            "versions": {"python": platform.python_version()} | versions,
+            "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        },
+    )
