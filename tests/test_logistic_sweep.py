@@ -120,6 +120,80 @@ def test_every_row_is_met_once_in_an_epoch_and_in_another_order_each_time():
     assert abs(float(one.last[0]) - float(two.last[0])) > 1e-3
 
 
+def two_heads(dtype=np.float64):
+    """Return two heads side by side, and the same one by one."""
+    one, two = random_head(9), random_head(10, scale=0.3)
+    wide = Head(
+        jnp.asarray(np.concatenate([one.kernel, two.kernel], axis=1), dtype),
+        jnp.asarray(np.concatenate([one.bias, two.bias]), dtype),
+    )
+    return wide, (one, two)
+
+
+def test_an_epoch_in_pieces_is_the_epoch():
+    """Rows that come from a disk in blocks, of whole batches, give the same heads."""
+    features, labels = small(10, n=40)
+    features = features.astype(np.float32)
+    decays = jnp.array([0.0, 0.1])
+    rule, plan = logistic.sgd(0.1, steps=5), logistic.Plan(8, order="none")
+    state = logistic.start(two_heads(np.float32)[0], rule)
+    whole, seen = logistic.epoch(
+        state, features, labels, decays, jax.random.key(0), optimizer=rule, plan=plan
+    )
+    tally = logistic.nothing(2, 4)
+    for rows in (slice(0, 16), slice(16, 40)):
+        x, y = features[rows], labels[rows]
+        order = logistic.table(len(y), 8)
+        state, tally = logistic.walk(
+            state, tally, x, y, order, decays, optimizer=rule, plan=plan
+        )
+    np.testing.assert_array_equal(state.head.kernel, whole.head.kernel)
+    for mine, other in zip(logistic.running(tally), seen, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-6)
+
+
+def test_heads_are_judged_by_all_rows_however_they_are_cut():
+    features, labels = small(11, n=45)
+    with jax.enable_x64(True):
+        wide, each = two_heads()
+        run = jax.jit(logistic.measure, static_argnames=("l", "block"))
+        for block in (10, 45, 100):
+            found = run(wide, features, labels, 2, block=block)
+            for i, head in enumerate(each):
+                answers = features @ head.kernel + head.bias
+                right = answers.argmax(axis=1) == labels
+                by_class = logistic.class_losses(head, features, labels)
+                np.testing.assert_allclose(found.class_loss[i], by_class)
+                assert float(found.correct[i]) == pytest.approx(right.mean())
+                for c in range(4):
+                    there = right[labels == c].mean()
+                    assert float(found.class_correct[i, c]) == pytest.approx(there)
+        losses, answered = logistic.each_row(wide, features, labels, 2)
+        np.testing.assert_allclose(losses.mean(axis=1), found.loss)
+        counts = logistic.confusion(labels, answered[1], 4)
+        assert int(counts.sum()) == 45
+        assert int(jnp.trace(counts)) == round(45 * float(found.correct[1]))
+
+
+def test_the_gap_of_rows_in_blocks_is_that_of_all_rows():
+    features, labels = small(12, n=50)
+    decays = np.array([0.03, 0.2])
+    with jax.enable_x64(True):
+        wide, each = two_heads()
+
+        def blocks():
+            return [
+                (jnp.asarray(features[rows]), jnp.asarray(labels[rows]))
+                for rows in (slice(0, 20), slice(20, 50))
+            ]
+
+        found = logistic.gaps(wide, blocks, jnp.asarray(decays))
+        for i in range(2):
+            whole = logistic.gap(each[i], features, labels, decays[i])
+            assert float(found[i]) == pytest.approx(float(whole), rel=1e-9)
+        assert np.isinf(logistic.gaps(wide, blocks, jnp.array([0.0, 0.1]))[0])
+
+
 def test_factors_of_16_bits_and_sums_of_32():
     features, labels = small(11, n=64)
     features = features.astype(np.float32)

@@ -134,14 +134,19 @@ def gap(head: Head, features: Array, labels: Array, decay: ArrayLike) -> Array:
     squares = jnp.sum(jnp.square(slope), axis=0)
     decays = per_class(decay, head)
     bound = jnp.where(decays > 0, squares / (2.0 * decays), jnp.inf)
-    return jnp.sum(bound) + jnp.maximum(_gained(answers, labels, more), 0.0)
+    return jnp.sum(bound) + jnp.maximum(gained(answers, more, labels), 0.0)
 
 
-def _gained(answers: Array, labels: Array, more: Array) -> Array:
+def gained(answers: Array, more: Array, labels: Array) -> Array:
     """Return by how much the mean cross-entropy falls if `more` is added to the bias.
 
     `sum_c share_c more_c - mean_i log sum_c p_ic exp(more_c)`; as a difference of two
     cross-entropies, what a small `more` gains would drown in their rounding.
+
+    Args:
+      answers: logits [n, c].
+      more: [c].
+      labels: [n].
     """
     hot = jax.nn.one_hot(labels, answers.shape[1], dtype=answers.dtype)
     likely = jax.nn.softmax(answers)

@@ -39,6 +39,24 @@ class Sweep(NamedTuple):
     optimizer: Any
 
 
+class Tally(NamedTuple):
+    """Sums over the rows that were seen so far, class by class.
+
+    Attributes:
+      rows: [c], how many of each class.
+      loss: [l, c], of the cross-entropy.
+      correct: [l, c], of the rows that are answered right.
+      penalised: [l, c], of the cross-entropy and `(decay / 2) |W|^2` at each step.
+      last: [l], mean cross-entropy of the last batch plus its penalty.
+    """
+
+    rows: Array
+    loss: Array
+    correct: Array
+    penalised: Array
+    last: Array
+
+
 class Running(NamedTuple):
     """What an epoch saw of its own rows, while the weights moved.
 
@@ -46,13 +64,15 @@ class Running(NamedTuple):
       loss: [l], mean cross-entropy in nats.
       correct: [l], share of the rows.
       class_loss: [l, c], mean cross-entropy of the rows of each class.
-      penalised: [l, c], the same with `(decay / 2) |W|^2` at each step added.
+      class_correct: [l, c], share of the rows of each class.
+      penalised: [l, c], as `class_loss` with `(decay / 2) |W|^2` at each step added.
       last: [l], cross-entropy of the last batch plus its penalty.
     """
 
     loss: Array
     correct: Array
     class_loss: Array
+    class_correct: Array
     penalised: Array
     last: Array
 
@@ -124,6 +144,45 @@ def start(head: Head, optimizer: optax.GradientTransformation) -> Sweep:
     return Sweep(head, optimizer.init(head))
 
 
+def nothing(l: int, c: int, dtype: jax.typing.DTypeLike = jnp.float32) -> Tally:
+    """Begin to count: no rows yet."""
+    each = jnp.zeros((l, c), dtype)
+    return Tally(each[0], each, each, each, each[:, 0])
+
+
+def running(tally: Tally) -> Running:
+    """Divide by the rows; a class that had none has means of zero."""
+    all_rows = jnp.sum(tally.rows)
+    of_class = jnp.maximum(tally.rows, 1)[None]
+    return Running(
+        loss=jnp.sum(tally.loss, axis=1) / all_rows,
+        correct=jnp.sum(tally.correct, axis=1) / all_rows,
+        class_loss=tally.loss / of_class,
+        class_correct=tally.correct / of_class,
+        penalised=tally.penalised / of_class,
+        last=tally.last,
+    )
+
+
+def table(n: int, batch_size: int, key: Key | None = None) -> Array:
+    """Lay out n rows in batches: which row is where, [steps, batch size].
+
+    Places without a row, at the end of the last batch, hold n.
+
+    Args:
+      n: rows.
+      batch_size: of a step.
+      key: for a random order; consumed. None keeps the order.
+
+    >>> table(5, 2).tolist()
+    [[0, 1], [2, 3], [4, 5]]
+    """
+    steps = math.ceil(n / batch_size)
+    rows = jnp.arange(n) if key is None else jax.random.permutation(key, n)
+    rows = jnp.pad(rows, (0, steps * batch_size - n), constant_values=n)
+    return rows.reshape(steps, batch_size)
+
+
 def epoch(
     state: Sweep,
     features: Array,
@@ -152,64 +211,65 @@ def epoch(
         raise UsageError(f"order must be one of {', '.join(ORDERS)}: {plan.order!r}")
     if plan.batch_size < 1:
         raise UsageError(f"a batch needs rows, found {plan.batch_size}")
-    n, l = len(labels), len(decays)
-    c = state.head.bias.size // l
-    steps = math.ceil(n / plan.batch_size)
-    rows = jnp.arange(n)
-    if plan.order == "epoch":
-        rows = jax.random.permutation(key, rows)
-    rows = jnp.pad(rows, (0, steps * plan.batch_size - n), constant_values=n)
-    rows = rows.reshape(steps, plan.batch_size)
+    l = len(decays)
+    tally = nothing(l, state.head.bias.size // l, state.head.bias.dtype)
+    order = table(len(labels), plan.batch_size, key if plan.order == "epoch" else None)
+    state, tally = walk(
+        state, tally, features, labels, order, decays, optimizer=optimizer, plan=plan
+    )
+    return state, running(tally)
 
-    def one(carry: tuple[Sweep, _Sums], at: Array) -> tuple[tuple[Sweep, _Sums], Array]:
-        state, sums = carry
-        there = (at < n).astype(state.head.bias.dtype)  # the last batch may be short
+
+def walk(
+    state: Sweep,
+    tally: Tally,
+    features: Array,
+    labels: Array,
+    order: Array,
+    decays: Array,
+    *,
+    optimizer: optax.GradientTransformation,
+    plan: Plan,
+) -> tuple[Sweep, Tally]:
+    """Take the steps of a table of rows: an epoch, or the part of it that is at hand.
+
+    Args:
+      state: where the heads are.
+      tally: what was seen before.
+      features: [n, d].
+      labels: [n] integers from 0.
+      order: [steps, batch size], rows of the features; n where there is none.
+      decays: [l], at least 0.
+      optimizer: as for `start`.
+      plan: of which only `decay_bias` and `operands` are read.
+    """
+
+    def one(carry: tuple[Sweep, Tally], at: Array) -> tuple[tuple[Sweep, Tally], None]:
+        there = (at < len(labels)).astype(state.head.bias.dtype)
         x = jnp.take(features, at, axis=0, mode="clip")
         y = jnp.take(labels, at, mode="clip")
-        state, sums, last = _step(state, sums, x, y, there, decays, optimizer, plan)
-        return (state, sums), last
+        return _step(*carry, x, y, there, decays, optimizer, plan), None
 
-    sums = _Sums(*(jnp.zeros((l, c), state.head.bias.dtype) for _ in _Sums._fields))
-    (state, sums), lasts = lax.scan(one, (state, sums), rows)
-    count = jnp.maximum(jnp.bincount(labels, length=c), 1)[None]
-    return state, Running(
-        loss=jnp.sum(sums.loss, axis=1) / n,
-        correct=jnp.sum(sums.correct, axis=1) / n,
-        class_loss=sums.loss / count,
-        penalised=sums.penalised / count,
-        last=lasts[-1],
-    )
-
-
-class _Sums(NamedTuple):
-    """Sums over the rows of each class so far, each [l, c]."""
-
-    loss: Array
-    correct: Array
-    penalised: Array
+    return lax.scan(one, (state, tally), order)[0]
 
 
 def _step(
     state: Sweep,
-    sums: _Sums,
+    tally: Tally,
     x: Array,
     y: Array,
     there: Array,
     decays: Array,
     optimizer: optax.GradientTransformation,
     plan: Plan,
-) -> tuple[Sweep, _Sums, Array]:
+) -> tuple[Sweep, Tally]:
     """Take one step with all heads, on the rows of a batch that are there."""
-    head = state.head
-    l = len(decays)
+    head, l = state.head, len(decays)
     c = head.bias.size // l
     columns = jnp.repeat(decays, c)
-    share = there / jnp.sum(there)
     answers = (_product(x, head.kernel, plan) + head.bias[None]).reshape(-1, l, c)
-    each = optax.softmax_cross_entropy_with_integer_labels(
-        answers, jnp.broadcast_to(y[:, None], answers.shape[:2])
-    )
     hot = jax.nn.one_hot(y, c, dtype=answers.dtype)
+    share = there / jnp.sum(there)
     wrong = (jax.nn.softmax(answers) - hot[:, None]) * share[:, None, None]
     wrong = wrong.reshape(len(x), l * c)
     slope = Head(
@@ -224,14 +284,32 @@ def _step(
     updates, memory = optimizer.update(slope, state.optimizer, head)
     moved = optax.apply_updates(head, updates)
     assert isinstance(moved, Head)
-    right = jnp.argmax(answers, axis=2) == y[:, None]
-    seen = hot * there[:, None]
-    sums = _Sums(
-        sums.loss + each.T @ seen,
-        sums.correct + right.astype(seen.dtype).T @ seen,
-        sums.penalised + (each + paid[None]).T @ seen,
+    return Sweep(moved, memory), count(tally, answers, y, there, paid)
+
+
+def count(tally: Tally, answers: Array, y: Array, there: Array, paid: Array) -> Tally:
+    """Add a batch to the sums.
+
+    Args:
+      tally: so far.
+      answers: logits [b, l, c].
+      y: [b] integers.
+      there: [b], 1 for a row and 0 for none.
+      paid: [l], penalty of each head.
+    """
+    each = optax.softmax_cross_entropy_with_integer_labels(
+        answers, jnp.broadcast_to(y[:, None], answers.shape[:2])
     )
-    return Sweep(moved, memory), sums, share @ each + paid
+    right = jnp.argmax(answers, axis=2) == y[:, None]
+    # A product with the labels sums in one order on every device; a scatter does not.
+    seen = jax.nn.one_hot(y, answers.shape[2], dtype=each.dtype) * there[:, None]
+    return Tally(
+        tally.rows + jnp.sum(seen, axis=0),
+        tally.loss + each.T @ seen,
+        tally.correct + right.astype(each.dtype).T @ seen,
+        tally.penalised + (each + paid[None]).T @ seen,
+        there @ each / jnp.sum(there) + paid,
+    )
 
 
 def _product(a: Array, b: Array, plan: Plan) -> Array:
