@@ -7,6 +7,7 @@ needs more than JAX and NumPy, except a download, which needs the extra `data`.
 """
 
 from jaxpareto.data.batches import Batches, fresh, stored, whole
+from jaxpareto.data.frozen import FROZEN, Frozen, Rows, checked, load_frozen
 from jaxpareto.data.idx import read_idx
 from jaxpareto.data.layouts import LAYOUTS
 from jaxpareto.data.multimnist import multi_mnist
@@ -15,9 +16,14 @@ from jaxpareto.data.sources import load_source
 
 __all__ = [
     "DATASETS",
+    "FROZEN",
     "LAYOUTS",
     "Batches",
+    "Frozen",
+    "Rows",
+    "checked",
     "fresh",
+    "load_frozen",
     "load_source",
     "load_tasks",
     "multi_mnist",

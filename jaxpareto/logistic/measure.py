@@ -19,7 +19,7 @@ from jaxpareto.logistic.convex import Head, gained, logits
 from jaxpareto.logistic.sweep import Tally, count, heads, nothing, running, table
 from jaxpareto.types import Array
 
-BLOCK = 4096
+BLOCK = 512  # its logits stay in the cache of a CPU
 
 Blocks = Callable[[], Iterable[tuple[ArrayLike, ArrayLike]]]
 """`blocks()` goes once through features [b, d] and labels [b], piece by piece."""

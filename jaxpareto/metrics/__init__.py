@@ -3,11 +3,13 @@
 `front` measures a set of points in the space of objectives (minimised throughout), by
 itself; `quality` compares it with a true front, with its own spread, and with what was
 asked for; `classify` turns logits and labels into the losses and hits that such points
-are made of. Nothing here knows a network or a file.
+are made of; `per_class` asks what each class would choose among several heads. Nothing
+here knows a network or a file.
 """
 
 from jaxpareto.metrics.classify import correct, cross_entropy
 from jaxpareto.metrics.front import hypervolume, nondominated, spearman
+from jaxpareto.metrics.per_class import Choices, choices, class_means, halves
 from jaxpareto.metrics.quality import (
     cross_angle,
     gd,
@@ -20,10 +22,14 @@ from jaxpareto.metrics.quality import (
 )
 
 __all__ = [
+    "Choices",
+    "choices",
+    "class_means",
     "correct",
     "cross_angle",
     "cross_entropy",
     "gd",
+    "halves",
     "hypervolume",
     "igd",
     "igd_plus",
