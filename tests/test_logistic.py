@@ -156,8 +156,9 @@ def test_decays_per_class_against_scipy_and_the_balance_they_keep():
 def test_where_it_starts_and_how_features_are_shifted_change_nothing():
     features, labels = small()
     with jax.enable_x64(True):
-        one = solve(features, labels, 0.01, logistic.zeros(5, 4, np.float64))
-        two = solve(features + 7.0, labels, 0.01, random_head(4))
+        one = solve(features, labels, 0.01, logistic.zeros(5, 4, np.float64), 1e-17)
+        two = solve(features + 7.0, labels, 0.01, random_head(4), 1e-17)
+        # |W - W*| <= sqrt(2 gap / decay)
         np.testing.assert_allclose(one.head.kernel, two.head.kernel, atol=1e-7)
         # From the solution there is nothing to do.
         again = solve(features, labels, 0.01, one.head)

@@ -121,8 +121,9 @@ def _digits_d4() -> Frozen:
     mixing = rng.standard_normal((64, 256)) / 8.0
     offset = rng.standard_normal(256) / 8.0
     features = np.maximum((flat - flat.mean()) @ mixing + offset, 0.0)
-    features = features.astype(np.float32)
     train = np.repeat(train, 8)  # an image and its turns stay on one side
+    features = (features - features[train].mean(axis=0)) / features[train].std(axis=0)
+    features = features.astype(np.float32)
     names = tuple(
         f"{digit} {'mirrored, ' if turn > 3 else ''}{90 * (turn % 4)} degrees"
         for digit in range(10)
@@ -132,7 +133,8 @@ def _digits_d4() -> Frozen:
         Rows(features[train], of[train]),
         Rows(features[~train], of[~train]),
         names,
-        "256 random ReLU features of the embedded digits in their 8 symmetries",
+        "256 random ReLU features of the embedded digits in their 8 symmetries, each "
+        "standardised over the training rows",
     )
 
 

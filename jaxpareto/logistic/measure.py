@@ -142,13 +142,14 @@ def _slopes(wide: Head, more: Array, x: Array, y: Array) -> tuple[Array, Array, 
     return rows, x.T @ wrong.reshape(len(y), -1), rows * gain
 
 
-def confusion(labels: Array, answers: Array, c: int) -> Array:
+def confusion(labels: ArrayLike, answers: ArrayLike, c: int) -> Array:
     """Count rows of class i that are answered j, [c, c] integers.
 
     >>> confusion(jnp.array([0, 0, 1]), jnp.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    return jnp.bincount(labels * c + answers, length=c * c).reshape(c, c)
+    cell = jnp.asarray(labels) * c + jnp.asarray(answers)
+    return jnp.bincount(cell, length=c * c).reshape(c, c)
 
 
 def norms(wide: Head, l: int) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ from jaxpareto.logistic.convex import (
 )
 from jaxpareto.types import Array
 
-INNER = 60  # most steps of conjugate gradients in one of Newton's
+INNER = 500  # most steps of conjugate gradients in one of Newton's
 HALVINGS = 12  # most of them in the search along a step
 
 
@@ -143,14 +143,14 @@ def solve(
         ease = easing(jax.nn.softmax(logits(at.head, centred)), axes, decay)
         # Loosely far away, tightly near the end: faster than linear convergence. Below
         # the rounding of the slope, conjugate gradients divide noise by noise.
-        rough: Any = 1e-2 * jnp.minimum(1.0, optax.tree.norm(slope))
+        rough: Any = jnp.minimum(0.2, jnp.sqrt(optax.tree.norm(slope)))
         least = float(jnp.finfo(slope.bias.dtype).eps)
         way, _ = cg(hessian, minus(slope), tol=rough, atol=least, maxiter=INNER, M=ease)
         lower, found = search(f, at.head, slope, way)
         # Where rounding hides whether f falls, the gap still tells.
         whole = optax.tree.add(at.head, way)
         new = seen(optax.tree.where(found, lower, whole), at.steps + 1)
-        better = found | (new.gap < at.gap)
+        better = (f(new.head) < f(at.head)) | (new.gap < at.gap)
         return optax.tree.where(better, new, at._replace(stuck=~better))
 
     zero = jnp.zeros((), jnp.int32)

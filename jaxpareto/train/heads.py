@@ -118,7 +118,7 @@ def train(
     Raises:
       RunError: a loss is not finite; the last good checkpoint is kept.
     """
-    decays = np.array(parse_decays(config.decays), np.float32)
+    decays = np.array(parse_decays(config.decays))
     groups = group(decays, config.heads_per_group)
     d, c = frozen.train.features.shape[1], len(frozen.names)
     rule = optimizer(config, rate, feed.steps)

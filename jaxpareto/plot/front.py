@@ -5,9 +5,6 @@ A front is a mapping with the keys of `front.json`: "preferences" and "losses" (
 "split", "tasks" (m names) and "independent" (preferences, losses and accuracies of
 networks trained one by one) are used where present. Nothing else is read, no
 checkpoint and no data set, so a figure can be redrawn anywhere and at any time.
-
-Needs Matplotlib, which is imported on the first call. Figures are made without pyplot:
-no window, no global state, no backend to choose.
 """
 
 import os
@@ -20,8 +17,9 @@ import numpy as np
 from jax import jit
 from numpy.typing import NDArray
 
-from jaxpareto.errors import RunError, UsageError, require
+from jaxpareto.errors import UsageError, require
 from jaxpareto.metrics import nondominated
+from jaxpareto.plot import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,26 +30,8 @@ if TYPE_CHECKING:
 Front = Mapping[str, Any]
 """A front with the keys of `front.json`."""
 
-_DATES = {".png": None, ".pdf": "CreationDate", ".svg": "Date"}  # also: what we write
 _MARKERS = "o^DvPX"  # one per front
 _LINES = ("-", "--", ":", "-.")
-_STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "pdf.fonttype": 42,  # TrueType; many publishers refuse the default, Type 3
-    "svg.hashsalt": "jaxpareto",  # the same front makes the same file
-}
 
 
 class _Cloud(NamedTuple):
@@ -124,14 +104,14 @@ def front_figure(
 
     pairs = list(combinations(range(m), 2))
     across, down = (len(measures), 1) if m == 2 else (len(pairs), len(measures))
-    with rc_context(_STYLE):
+    with rc_context(style.STYLE):
         marks = _legend_marks(fronts, family, alone, labels or _default_labels(family))
         columns = len(marks) if len(marks) <= 3 and len(fronts) == 1 < across else 1
         width = 1.0 + (3.0 if m == 2 else 2.2) * across
         height = 0.3 + 2.3 * down + 0.15 * len(marks) / columns
         figure = Figure(figsize=(width, height), layout="constrained")
         panels = figure.subplots(down, across, squeeze=False)
-        colours = _colours()
+        colours = style.colours()
         for place, axes in enumerate(panels.flat):
             row, (i, j) = place // len(pairs), pairs[place % len(pairs)]
             measure, unit = measures[row]
@@ -192,35 +172,12 @@ def save_front(
     ...     save_front(front, Path(folder) / "front.svg").name
     'front.svg'
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _DATES:
-        raise UsageError(
-            f"cannot draw into {path.name!r}; accepted endings: {', '.join(_DATES)}"
-        )
     if independent is not None:
         if not isinstance(fronts, Mapping):
             raise UsageError("independent networks go with a single front; got several")
         fronts = {**fronts, "independent": independent}
-    figure = front_figure(fronts, labels=labels)
-    from matplotlib import rc_context
-
-    date = _DATES[suffix]
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with rc_context(_STYLE):
-            figure.savefig(
-                unfinished,
-                format=suffix[1:],
-                dpi=300,
-                metadata={date: None} if date else None,
-            )
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    style.check_ending(path)
+    return style.save(front_figure(fronts, labels=labels), path)
 
 
 def _networks(front: Front) -> _Networks:
@@ -260,18 +217,6 @@ def _matrix(front: Front, name: str) -> NDArray[np.float64]:
 def _beaten(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say which finite rows [k] of values [k, m], minimised, another row dominates."""
     return ~np.asarray(jit(nondominated)(values)) & np.all(np.isfinite(values), axis=1)
-
-
-def _colours() -> "ScalarMappable":
-    """Return the scale of preferences: ordered in grey too, and visible on white."""
-    import matplotlib
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-
-    viridis = matplotlib.colormaps["viridis"]
-    return ScalarMappable(
-        Normalize(0, 1), ListedColormap(viridis(np.linspace(0, 0.92, 256)))
-    )
 
 
 def _marker_area(k: int) -> float:

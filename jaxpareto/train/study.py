@@ -1,0 +1,306 @@
+"""The study of a head's weight decays, whole: from features to every number of it.
+
+The folder of a study ends up with
+
+| file | what is in it |
+| --- | --- |
+| `config.json`, `metrics.jsonl`, `heads/` | settings, a line per epoch, checkpoints |
+| `study.json` | per decay: losses, accuracies, certificates; the choice; per class |
+| `heads.safetensors` | the heads [l, d, c], trained and, with `exact`, solved |
+| `figures/*.csv` | what each figure shows; `plot.save_study` draws them |
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxpareto import logistic
+from jaxpareto.data import Frozen, load_frozen
+from jaxpareto.errors import RunError, require
+from jaxpareto.logistic import Head
+from jaxpareto.metrics import Choices, choices, halves
+from jaxpareto.train import folder as folders
+from jaxpareto.train import heads as training
+from jaxpareto.train import study_tables
+from jaxpareto.train.head_config import HeadConfig, parse_decays
+from jaxpareto.train.heads import Trained
+from jaxpareto.train.log import read_metrics, write_json
+from jaxpareto.types import Array
+
+
+class Judged(NamedTuple):
+    """Heads of l decays at the end, by rows of both kinds.
+
+    Attributes:
+      train: on the training rows.
+      test: on the test rows.
+      losses: [l, n], cross-entropy of every test row.
+      answers: [l, n], the class that each is given.
+      objective: [l], what is minimised, without a decay of the bias.
+      gap: [l], the objective is at most this far from its minimum.
+    """
+
+    train: logistic.Measured
+    test: logistic.Measured
+    losses: np.ndarray
+    answers: np.ndarray
+    objective: np.ndarray
+    gap: np.ndarray
+
+
+class Chosen(NamedTuple):
+    """Which decay is chosen, by which rows, and what classes would choose.
+
+    Attributes:
+      index: of the chosen decay.
+      by: [n] bool, the test rows it was chosen by.
+      on: [n] bool, the test rows it is reported on.
+      test: what classes choose on all test rows, beside it.
+      train_losses: [l, c], mean losses of the classes on training rows.
+      train: [c], what they choose by these.
+    """
+
+    index: int
+    by: np.ndarray
+    on: np.ndarray
+    test: Choices
+    train_losses: np.ndarray
+    train: np.ndarray
+
+
+def run_study(
+    config: HeadConfig,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train all heads, judge them, ask what classes choose; keep all of it in a folder.
+
+    Args:
+      config: of the study.
+      folder: a new or empty folder; with `resume` also one that holds this very study.
+      resume: continue from the newest checkpoint.
+      quiet: show no progress.
+
+    Returns:
+      What `study.json` holds.
+
+    Raises:
+      UsageError: the folder holds something else, or the rate is not stable.
+      RunError: the features cannot be learned from, or a loss is not finite.
+    """
+    folder = Path(folder)
+    folders.check_folder(folder, config, resume=resume, read=read_config)
+    safetensors = require("safetensors.numpy", "export")
+    frozen = load_frozen(config.data)
+    x, y = (jnp.asarray(each) for each in frozen.train)
+    feed = training.resident(x, y, config)
+    rate, stable = training.first_rate(config, x)
+    folders.write_config(folder, config, about=frozen.about, names=frozen.names)
+    trained = training.train(config, feed, frozen, folder, rate=rate, quiet=quiet)
+    judged = judge(trained, feed, frozen)
+    chosen = choose(config, trained, judged, frozen)
+    kept = {"kernel": trained.heads.kernel, "bias": trained.heads.bias}
+    found = {
+        "schema": 1,
+        "data": config.data,
+        "about": frozen.about,
+        "rows": {"train": len(y), "test": len(frozen.test.labels)},
+        "features": x.shape[1],
+        "classes": len(frozen.names),
+        "rate": rate,
+        "stable_rate": stable,
+        "seconds_training": round(trained.seconds, 3),
+        "decays": list(parse_decays(config.decays)),
+        "heads": _numbers(trained, judged),
+        "chosen": _choice(config, trained, judged, chosen),
+        "per_class": _per_class(judged, chosen),
+    }
+    lines = read_metrics(folder / "metrics.jsonl")
+    made = study_tables.tables(lines, trained, judged, chosen, frozen.names)
+    answers = judged.answers[study_tables.of_confusion(trained.decays)]
+    made |= study_tables.confusions(frozen.test.labels, answers, len(frozen.names))
+    if config.exact:
+        solved, seconds = solve_all(x, y, trained.decays, len(frozen.names), quiet)
+        exact = solved, judge(solved, feed, frozen)
+        at_rest = dataclasses.replace(config, series="end", class_loss="plain")
+        by_exact = choose(at_rest, *exact, frozen)
+        found["exact"] = _numbers(*exact)
+        found["per_class_exact"] = _per_class(exact[1], by_exact)
+        found["chosen_exact"] = _choice(config, solved, exact[1], by_exact)
+        found["seconds_exact"] = round(seconds, 3)
+        made |= study_tables.exact_tables(
+            exact, by_exact, (trained, judged), frozen.names
+        )
+        kept |= {
+            "exact_kernel": solved.heads.kernel,
+            "exact_bias": solved.heads.bias,
+            "exact_decays": solved.decays,
+        }
+    study_tables.write(folder / "figures", made)
+    partial = folder / "heads.safetensors.tmp"
+    safetensors.save_file(
+        {name: np.ascontiguousarray(each) for name, each in kept.items()}
+        | {"decays": trained.decays},
+        partial,
+        metadata={"config": json.dumps(dataclasses.asdict(config))},
+    )
+    partial.replace(folder / "heads.safetensors")
+    write_json(folder / "study.json", found)
+    return found
+
+
+def read_config(folder: Path) -> HeadConfig:
+    """Read the settings of a study."""
+    content = folders.read_config(folder)
+    try:
+        return HeadConfig(**content["config"])
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder / 'config.json'} is not of a study of heads ({error}); name "
+            "another folder"
+        ) from error
+
+
+def judge(trained: Trained, feed: training.Feed, frozen: Frozen) -> Judged:
+    """Judge heads that are finished."""
+    l, wide = len(trained.decays), trained.wide
+    here = training.judged(wide, feed.still, l)
+    x, y = (jnp.asarray(each) for each in frozen.test)
+    there = training.judged(wide, training.pieces(x, y), l)
+    losses, answers = jax.jit(logistic.each_row, static_argnames="l")(wide, x, y, l)
+    _, squares = logistic.norms(wide, l)
+    return Judged(
+        here,
+        there,
+        np.asarray(losses, np.float64),
+        np.asarray(answers),
+        np.asarray(here.loss + 0.5 * trained.decays * squares),
+        np.asarray(logistic.gaps(wide, feed.still, jnp.asarray(trained.decays))),
+    )
+
+
+def choose(
+    config: HeadConfig, trained: Trained, judged: Judged, frozen: Frozen
+) -> Chosen:
+    """Choose one decay for all classes, then let each class choose beside it."""
+    labels = frozen.test.labels
+    by = halves(labels, config.seed)
+    on = ~by
+    if config.selection == "test":
+        by = on = np.ones(len(labels), bool)
+    index = int(judged.losses[:, by].mean(axis=1).argmin())
+    with np.errstate(divide="ignore"):
+        places = np.log10(trained.decays.astype(np.float64))
+    beside = choices(judged.losses, labels, index, places, seed=config.seed)
+    if config.class_loss == "penalised":
+        of_train = trained.running.penalised
+    elif config.series == "running":
+        of_train = trained.running.class_loss
+    else:
+        of_train = judged.train.class_loss
+    of_train = np.asarray(of_train, np.float64)
+    return Chosen(index, by, on, beside, of_train, of_train.argmin(axis=0))
+
+
+def solve_all(
+    x: Array, y: Array, decays: np.ndarray, c: int, quiet: bool
+) -> tuple[Trained, float]:
+    """Solve the convex problem of every positive decay, from the largest down.
+
+    Returns:
+      The heads side by side, in the order of their decays, and the seconds it took.
+    """
+    began = time.perf_counter()
+    axes = jax.jit(logistic.basis)(x)
+    solve = jax.jit(logistic.solve)
+    head, found = logistic.zeros(x.shape[1], c), []
+    positive = decays[decays > 0]
+    for i, decay in enumerate(positive[::-1]):
+        head = solve(x, y, decay, head, axes=axes).head
+        found.append(head)
+        if not quiet:
+            print(
+                f"solved for decay {decay:.3g} ({i + 1} of {len(positive)})",
+                file=sys.stderr,
+                flush=True,
+            )
+    wide = Head(
+        jnp.concatenate([each.kernel for each in found[::-1]], axis=1),
+        jnp.concatenate([each.bias for each in found[::-1]]),
+    )
+    seen = logistic.running(logistic.nothing(len(positive), c))
+    jax.block_until_ready(wide)
+    seconds = time.perf_counter() - began
+    return Trained(wide, positive, seen, seconds), seconds
+
+
+def _numbers(trained: Trained, judged: Judged) -> dict[str, list[float | None]]:
+    """Say how the heads of l decays do, each in a list of l."""
+    sizes, squares = logistic.norms(trained.wide, len(trained.decays))
+    columns = {
+        "decay": trained.decays,
+        "objective": judged.objective,
+        "gap": judged.gap,
+        "train_loss": judged.train.loss,
+        "train_accuracy": judged.train.correct,
+        "test_loss": judged.test.loss,
+        "test_accuracy": judged.test.correct,
+        "sum_abs": sizes,
+        "square_norm": squares,
+    }
+    return {name: _plain(each) for name, each in columns.items()}
+
+
+def _choice(
+    config: HeadConfig, trained: Trained, judged: Judged, chosen: Chosen
+) -> dict[str, Any]:
+    """Say what was chosen, and how it does on the rows that did not choose."""
+    losses = judged.losses[chosen.index, chosen.on]
+    error = losses.std(ddof=1) / np.sqrt(len(losses))
+    return {
+        "decay": float(trained.decays[chosen.index]),
+        "by": "half of the test rows" if config.selection == "half" else "all of them",
+        "loss": float(losses.mean()),
+        "standard_error": float(error),
+    }
+
+
+def _per_class(judged: Judged, chosen: Chosen) -> dict[str, Any]:
+    """Say what classes choose on the test rows, and how much of it is noise."""
+    test = chosen.test
+    l = len(judged.losses)
+    return {
+        "choices_test": np.bincount(test.choice, minlength=l).tolist(),
+        "choices_train": np.bincount(chosen.train, minlength=l).tolist(),
+        "differ_at_99_percent": int(np.sum(test.low > 0)),
+        "gain_on_the_rows_that_chose": float(np.nanmean(test.gain)),
+        "gain_on_rows_left_out": float(np.nanmean(test.honest)),
+        "gain_on_the_other_half": float(np.nanmean(test.split)),
+        "halves_agree": float(np.nanmean(test.agreement)),
+        "choice": test.choice.tolist(),
+        "gain": _plain(test.gain),
+        "low": _plain(test.low),
+        "high": _plain(test.high),
+        "optimal_log10_decay": _plain(test.optimum),
+        "train_loss": _rows(judged.train.class_loss),
+        "test_loss": _rows(judged.test.class_loss),
+        "test_accuracy": _rows(judged.test.class_correct),
+    }
+
+
+def _rows(table: Any) -> list[list[float | None]]:
+    return [_plain(row) for row in np.asarray(table)]
+
+
+def _plain(numbers: Any) -> list[float | None]:
+    """Turn numbers into what JSON can hold: what is not finite is null."""
+    return [float(x) if np.isfinite(x) else None for x in np.asarray(numbers)]
