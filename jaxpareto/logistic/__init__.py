@@ -1,5 +1,6 @@
 """Logistic heads on frozen features: exact solutions, sweeps, decays per class."""
 
+from jaxpareto.logistic import baselines
 from jaxpareto.logistic.convex import (
     Head,
     cross_entropy,
@@ -15,9 +16,11 @@ from jaxpareto.logistic.implicit import (
     best,
     class_losses,
     mean_loss,
+    sensitivity,
     tune,
 )
-from jaxpareto.logistic.newton import Basis, Solved, basis, solve
+from jaxpareto.logistic.judges import JUDGES, by_class, cvar
+from jaxpareto.logistic.newton import Basis, Solved, basis, follow, solve
 from jaxpareto.logistic.path import Path, at, fit
 from jaxpareto.logistic.sweep import (
     ORDERS,
@@ -33,6 +36,7 @@ from jaxpareto.logistic.sweep import (
 )
 
 __all__ = [
+    "JUDGES",
     "ORDERS",
     "Basis",
     "Head",
@@ -43,12 +47,16 @@ __all__ = [
     "Sweep",
     "Tuned",
     "at",
+    "baselines",
     "basis",
     "best",
+    "by_class",
     "class_losses",
     "cross_entropy",
+    "cvar",
     "epoch",
     "fit",
+    "follow",
     "gap",
     "gradient",
     "heads",
@@ -56,6 +64,7 @@ __all__ = [
     "mean_loss",
     "objective",
     "penalty",
+    "sensitivity",
     "sgd",
     "solve",
     "stable_rate",
