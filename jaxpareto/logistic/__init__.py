@@ -21,7 +21,7 @@ from jaxpareto.logistic.implicit import (
 )
 from jaxpareto.logistic.judges import JUDGES, by_class, cvar
 from jaxpareto.logistic.newton import Basis, Solved, basis, follow, solve
-from jaxpareto.logistic.path import Path, at, fit
+from jaxpareto.logistic.path import Path, at, conditioned, fit, loss_and_norm, pref_of
 from jaxpareto.logistic.sweep import (
     ORDERS,
     Plan,
@@ -52,6 +52,7 @@ __all__ = [
     "best",
     "by_class",
     "class_losses",
+    "conditioned",
     "cross_entropy",
     "cvar",
     "epoch",
@@ -61,9 +62,11 @@ __all__ = [
     "gradient",
     "heads",
     "logits",
+    "loss_and_norm",
     "mean_loss",
     "objective",
     "penalty",
+    "pref_of",
     "sensitivity",
     "sgd",
     "solve",
