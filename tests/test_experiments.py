@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import leaderboard, toy_fronts
+from experiments import class_decay, leaderboard, toy_fronts
 from jaxpareto import cli
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +97,44 @@ def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
         assert status == 2 and message in other
     found.write_text("{")
     status, _, other = board()
+    assert status == 1 and "is damaged" in other
+
+
+@pytest.mark.slow
+def test_class_decay_smoke_and_what_it_refuses(tmp_path, capsys):
+    """One split, tuned for the mean; called again; called wrongly."""
+    out = tmp_path / "x"
+    call = ["--size", "smoke", "--out", str(out), "--splits", "1", "--aims", "mean"]
+
+    def compare(*words):
+        status = cli.guarded(class_decay._parser, [*call, *words])
+        return status, *capsys.readouterr()
+
+    status, first, said = compare()
+    assert status == 0 and "split 1 of 1" in said
+    for method in class_decay.METHODS:
+        assert f"| {method} | 0." in first
+    (found,) = json.loads((out / "result.json").read_text())["splits"]
+    assert found["hypergradient"] <= 1e-3 and max(found["path"]) <= 1e-2
+    tuned = found["aims"]["mean"]
+    assert tuned["balance"] <= 1e-6 and 0 <= tuned["gap"] <= 1e-8
+    assert len(set(tuned["decays"])) == 10
+    for name in ("class_decay.csv", "class_decay.md", "class_decay.png"):
+        assert (out / name).stat().st_size > 500
+    # Done already: nothing is solved.
+    written = (out / "result.json").stat().st_mtime_ns
+    assert compare() == (0, first, "")
+    assert (out / "result.json").stat().st_mtime_ns == written
+    for words, message in (
+        (["--aims", "worst"], "was made with another aims; name a new --out"),
+        (["--aims", "best"], "unknown aim 'best'"),
+        (["--splits", "0"], "--splits must be at least 1, found 0"),
+        (["--out", str(tmp_path)], "holds something else"),
+    ):
+        status, _, other = compare(*words)
+        assert status == 2 and other.count("\n") == 1 and message in other
+    (out / "result.json").write_text("{")
+    status, _, other = compare()
     assert status == 1 and "is damaged" in other
 
 

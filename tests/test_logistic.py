@@ -212,3 +212,18 @@ def test_the_basis_diagonalises_the_covariance():
     np.testing.assert_allclose(
         axes.T @ covariance @ axes, np.diag(found.values), atol=1e-10
     )
+
+
+def test_followed_heads_are_the_exact_ones():
+    features, labels = small()
+
+    @jax.jit
+    def both(decays):
+        found = logistic.follow(features, labels, decays, 4, tolerance=1e-12)
+        gap = jax.vmap(logistic.gap, (0, None, None, 0))
+        return found, gap(found.head, features, labels, decays)
+
+    with jax.enable_x64(True):
+        found, gaps = both(DECAYS[::-1])
+        assert found.converged.all() and np.max(gaps) <= 1e-12
+        assert (np.diff(found.objective) < 0).all()

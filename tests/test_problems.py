@@ -1,5 +1,7 @@
 """Each toy problem against its formulas, its true front and independent programs."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from jaxpareto import problems
 from jaxpareto.errors import UsageError
-from jaxpareto.problems import PROBLEMS, decode, least_squares_pair
+from jaxpareto.problems import PROBLEMS, decode, least_squares_pair, weight_decay
 
 ORACLE = "the oracle of these numbers is not installed"
 
@@ -363,3 +365,89 @@ def test_least_squares_hold_for_other_units_and_shapes():
 def test_least_squares_refuse(features, targets, said):
     with pytest.raises(UsageError, match=said):
         least_squares_pair(features, targets)
+
+
+# --- weight decay ---------------------------------------------------------------------
+
+
+@cache
+def head_problem():
+    """Return features [40, 3], labels of three classes and the problem they pose."""
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([np.arange(3), rng.integers(0, 3, 37)])
+    features = 1 + rng.normal(size=(3, 3))[labels] + rng.normal(size=(40, 3))
+    return features, labels, weight_decay(features, labels, 1e-2)
+
+
+def head_losses(x):
+    """Return mean cross-entropy plus decay, and half the squared norm, by NumPy."""
+    features, labels, _ = head_problem()
+    kernel, bias = x[:9].reshape(3, 3), x[9:]
+    answers = features @ kernel + bias
+    answers = answers - answers.max(axis=1, keepdims=True)
+    each = np.log(np.exp(answers).sum(axis=1)) - answers[np.arange(40), labels]
+    norm = np.sum(kernel**2) / 2
+    return np.array([each.mean() + 1e-2 * norm, norm])
+
+
+def test_the_front_of_weight_decay_is_scipys():
+    """L-BFGS on weighted sums: its heads lie on the front, in the box, at the ends."""
+    optimize = pytest.importorskip("scipy.optimize")
+    _, _, problem = head_problem()
+    shares = np.bincount(head_problem()[1]) / 40
+    entropy = -np.sum(shares * np.log(shares))
+    front, slopes = problem.front(4001), np.geomspace(1e-3, 10, 7)
+    heads = [
+        optimize.minimize(
+            lambda x, slope: head_losses(x) @ [1, slope], np.zeros(12), slope, tol=1e-12
+        ).x
+        for slope in (0.0, *slopes)
+    ]
+    scales = np.array([entropy, head_losses(heads[0])[1]])
+    found = np.stack([head_losses(x) for x in heads]) / scales
+    np.testing.assert_allclose(found[0], problem.ends[0], atol=1e-5)
+    assert problem.ends[1] == (1.0, 0.0)
+    lowest = np.interp(found[1:, 0], *front.T)
+    np.testing.assert_allclose(found[1:, 1], lowest, atol=2e-6)
+    assert (np.abs(heads) < problem.upper[0]).all() and problem.n == 12
+    with jax.enable_x64(True):
+        losses = jax.jit(jax.vmap(problem.losses))(np.stack(heads))
+    np.testing.assert_allclose(losses, found, rtol=1e-5)
+    spread = np.linalg.norm(np.diff(front, axis=0), axis=1)
+    np.testing.assert_allclose(spread, spread.mean(), rtol=0.03)
+
+
+def test_the_hypervolume_of_weight_decay_is_that_of_its_chords():
+    _, _, problem = head_problem()
+    first, second = problem.front(8001).T
+    below = np.sum(np.diff(first) * (second[1:] + second[:-1])) / 2
+    volume = (1 - first[0]) - below
+    assert volume == pytest.approx(problem.hypervolume, abs=2e-7)
+
+
+def test_more_nodes_do_not_move_the_front_of_weight_decay(monkeypatch):
+    features, labels, problem = head_problem()
+    monkeypatch.setattr(problems, "_NODES", 511)  # halfway between those of 256, too
+    finer = weight_decay(features, labels, 1e-2)
+    assert finer.hypervolume == pytest.approx(problem.hypervolume, abs=1e-7)
+    # Evenly spaced is true to a percent: compare the curves, not the places on them.
+    first, second = problem.front(300).T
+    lowest = np.interp(first, *finer.front(8001).T)
+    np.testing.assert_allclose(second[1:], lowest[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "features, labels, decay, said",
+    [
+        (np.zeros((4, 2)), np.zeros(3, int), 0.1, r"labels \[b\]; found \(4, 2\) and"),
+        (np.full((2, 2), np.nan), np.arange(2), 0.1, "finite"),
+        (np.zeros((3, 2)), np.array([0, 2, 2]), 0.1, r"classes; none of \[1\]"),
+        (np.zeros((3, 2)), np.zeros(3, int), 0.1, "2 or more classes"),
+        (np.zeros((3, 2)), np.array([0.0, 1, 1]), 0.1, "integers from 0"),
+        (np.zeros((3, 2)), np.array([0, 1, 1]), 0.0, "positive and finite; found 0"),
+        (np.zeros((3, 2)), np.array([0, 1, 1]), 0.1, "features tell nothing"),
+    ],
+)
+def test_weight_decay_refuses(features, labels, decay, said):
+    with pytest.raises(UsageError, match=said):
+        weight_decay(features, labels, decay)

@@ -1,5 +1,6 @@
 """Logistic heads on frozen features: exact solutions, sweeps, decays per class."""
 
+from jaxpareto.logistic import baselines
 from jaxpareto.logistic.convex import (
     Head,
     cross_entropy,
@@ -15,8 +16,10 @@ from jaxpareto.logistic.implicit import (
     best,
     class_losses,
     mean_loss,
+    sensitivity,
     tune,
 )
+from jaxpareto.logistic.judges import JUDGES, by_class, cvar
 from jaxpareto.logistic.measure import (
     Blocks,
     Measured,
@@ -28,8 +31,8 @@ from jaxpareto.logistic.measure import (
     measured,
     norms,
 )
-from jaxpareto.logistic.newton import Basis, Solved, basis, solve
-from jaxpareto.logistic.path import Path, at, fit
+from jaxpareto.logistic.newton import Basis, Solved, basis, follow, solve
+from jaxpareto.logistic.path import Path, at, conditioned, fit, loss_and_norm, pref_of
 from jaxpareto.logistic.sweep import (
     ORDERS,
     Plan,
@@ -50,6 +53,7 @@ from jaxpareto.logistic.sweep import (
 )
 
 __all__ = [
+    "JUDGES",
     "ORDERS",
     "Basis",
     "Blocks",
@@ -63,21 +67,27 @@ __all__ = [
     "Tally",
     "Tuned",
     "at",
+    "baselines",
     "basis",
     "best",
+    "by_class",
     "class_losses",
+    "conditioned",
     "confusion",
     "count",
     "cross_entropy",
+    "cvar",
     "each_row",
     "epoch",
     "fit",
+    "follow",
     "gap",
     "gaps",
     "gradient",
     "heads",
     "judge",
     "logits",
+    "loss_and_norm",
     "mean_loss",
     "measure",
     "measured",
@@ -85,7 +95,9 @@ __all__ = [
     "nothing",
     "objective",
     "penalty",
+    "pref_of",
     "running",
+    "sensitivity",
     "sgd",
     "solve",
     "stable_rate",

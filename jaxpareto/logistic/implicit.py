@@ -109,6 +109,43 @@ def class_losses(head: Head, features: Array, labels: Array) -> Array:
     return each @ hot / jnp.sum(hot, axis=0)
 
 
+def sensitivity(
+    theta: Array,
+    features: Array,
+    labels: Array,
+    held_features: Array,
+    held_labels: Array,
+    start: Head,
+    axes: Basis,
+    tolerance: float = 1e-8,
+) -> Array:
+    """Return who pays when a class is decayed more, `S[c, c'] = dV_c / dtheta_c'`.
+
+    V_c is the loss of class c on held rows. Row c is one linear solve; all of them are
+    one system with c right sides. The sum of a row is what class c pays when all decays
+    are multiplied alike, which is the same as features of a smaller unit.
+
+    Args:
+      theta: [c], logarithms of the decays.
+      features: [n, d], to fit on.
+      labels: [n] integers; every class must be among them.
+      held_features: [h, d], to judge on.
+      held_labels: [h]; every class must be among them.
+      start: where to begin; the answer does not depend on it.
+      axes: of the features, by `newton.basis`.
+      tolerance: of `best`.
+
+    Returns:
+      [c, c], in nats for a decay e times as large.
+    """
+
+    def paid(theta: Array) -> Array:
+        head: Any = best(theta, features, labels, start, axes, tolerance)
+        return class_losses(head, held_features, held_labels)
+
+    return jax.jacrev(paid)(theta)
+
+
 def tune(
     features: Array,
     labels: Array,

@@ -28,6 +28,7 @@ from jaxpareto.logistic.convex import (
     gap,
     logits,
     objective,
+    zeros,
 )
 from jaxpareto.types import Array
 
@@ -158,6 +159,42 @@ def solve(
     head = moved(last.head, axes, back=True)
     reached = objective(head, features, labels, decay)
     return Solved(head, reached, last.gap, last.steps, last.gap <= tolerance * reached)
+
+
+def follow(
+    features: Array,
+    labels: Array,
+    decays: Array,
+    classes: int,
+    *,
+    axes: Basis | None = None,
+    tolerance: float = 1e-6,
+) -> Solved:
+    """Solve for one shared decay after the other, each from the head before.
+
+    Args:
+      features: [n, d].
+      labels: [n] integers; every class must be among them.
+      decays: [l], positive; best falling, since heads of large decays are near zero.
+      classes: `c`.
+      axes: of the features, if they are known already.
+      tolerance: of `solve`.
+
+    Returns:
+      What `solve` says of every decay, with a leading axis [l].
+
+    >>> x, y = jnp.array([[0.0], [1.0], [2.0]]), jnp.array([0, 1, 1])
+    >>> follow(x, y, jnp.array([0.1, 0.01]), 2).head.kernel.shape
+    (2, 1, 2)
+    """
+    axes = basis(features) if axes is None else axes
+
+    def next_one(head: Head, decay: Array) -> tuple[Head, Solved]:
+        found = solve(features, labels, decay, head, axes=axes, tolerance=tolerance)
+        return found.head, found
+
+    nothing = zeros(features.shape[1], classes, features.dtype)
+    return lax.scan(next_one, nothing, decays)[1]
 
 
 def moved(head: Head, axes: Basis, *, back: bool = False) -> Head:

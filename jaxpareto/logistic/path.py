@@ -12,6 +12,8 @@ decays cost `terms` heads: `x W(s) = sum_r T_r(s) (x W_r)`.
 
 The loss and the norm of a head are two convex objectives, so the path of the decay is
 their whole Pareto front: here a learned front can be held against an exact one.
+`conditioned` makes a network of it for the trainer of preferences, and
+`problems.weight_decay` poses it as a problem with a known front.
 
 Source: MacKay et al. (2019), "Self-tuning networks", and Bae and Grosse (2020) for best
 responses as simple functions of hyperparameters; ours in this form.
@@ -27,9 +29,9 @@ from jax import lax
 from jax.scipy.sparse.linalg import cg
 
 from jaxpareto.errors import UsageError
-from jaxpareto.logistic.convex import Head, cross_entropy, penalty
+from jaxpareto.logistic.convex import Head, cross_entropy, logits, penalty
 from jaxpareto.logistic.newton import Basis, basis, minus, search
-from jaxpareto.types import Array
+from jaxpareto.types import Array, Conditioned, Key
 
 INNER = 40
 
@@ -71,6 +73,89 @@ def at(path: Path, decay: Array) -> Head:
     )
 
 
+def pref_of(decay: Array) -> Array:
+    """Return the preference [2] between loss and norm that a decay stands for.
+
+    `pref = (1, decay) / (1 + decay)`: weighed so, the sum of mean cross-entropy and
+    `(1/2) |W|^2` is `1 / (1 + decay)` times the objective of `convex`.
+
+    >>> print(pref_of(jnp.array(0.25)))
+    [0.8 0.2]
+    """
+    both = jnp.stack([jnp.ones_like(decay), decay])
+    return both / (1.0 + decay)
+
+
+def conditioned(
+    d: int, classes: int, *, low: float = 1e-6, high: float = 1e-2, terms: int = 4
+) -> Conditioned:
+    """Make the polynomial of heads a network conditioned on a preference.
+
+    `params(phi, pref) = (W(s), b(s))` at the decay `pref_2 / pref_1`, kept within the
+    range. Its objectives are `loss_and_norm`, which is the `losses` of a `Recipe`; any
+    weighting rule can train it. `phi` is a `Head` with a leading axis [terms], zero at
+    first.
+
+    Args:
+      d: features.
+      classes: `c`.
+      low: the smallest decay, positive.
+      high: the largest.
+      terms: of the polynomial.
+
+    Returns:
+      The network; `forward` maps features [b, d] to [b, 2, c], logits and, the same for
+      every example, `(1/2) |w_c|^2`: what each class adds to the norm.
+
+    Raises:
+      UsageError: the range is empty or not positive, or there is no term.
+
+    >>> net = conditioned(3, 2)
+    >>> phi = net.init(jax.random.key(0))
+    >>> net.apply(phi, pref_of(jnp.array(1e-3)), jnp.ones((5, 3))).shape
+    (5, 2, 2)
+    """
+    _check_range(low, high)
+    if terms < 1:
+        raise UsageError(f"a polynomial needs terms, found {terms}")
+
+    def init(key: Key) -> Head:
+        del key  # the problem is convex: any start will do
+        return Head(jnp.zeros((terms, d, classes)), jnp.zeros((terms, classes)))
+
+    def params(phi: Head, pref: Array) -> Head:
+        ends = jnp.log(jnp.asarray([low, high], pref.dtype))
+        tiny = jnp.finfo(pref.dtype).tiny
+        decay = jnp.clip(pref[1] / jnp.maximum(pref[0], tiny), low, high)
+        return at(Path(*phi, *ends), decay)
+
+    def forward(head: Head, features: Array, *, key: Key | None = None) -> Array:
+        del key
+        answers = logits(head, features)
+        norms = 0.5 * jnp.sum(jnp.square(head.kernel), axis=0)
+        norms = jnp.broadcast_to(norms[None], answers.shape)
+        return jnp.stack([answers, norms], axis=1)
+
+    return Conditioned(init, params, forward)
+
+
+def loss_and_norm(outputs: Array, labels: Array) -> Array:
+    """Return the objectives [2] of `conditioned`: mean cross-entropy, `(1/2) |W|^2`.
+
+    Args:
+      outputs: [b, 2, c], of its `forward`.
+      labels: [b].
+    """
+    norm = jnp.sum(jnp.mean(outputs[:, 1], axis=0))
+    return jnp.stack([cross_entropy(outputs[:, 0], labels), norm])
+
+
+def _check_range(low: float, high: float) -> None:
+    """Refuse decays that make no range."""
+    if not 0.0 < low < high:
+        raise UsageError(f"decays must rise from above 0, found {low:g} to {high:g}")
+
+
 def fit(
     features: Array,
     labels: Array,
@@ -103,8 +188,7 @@ def fit(
     Raises:
       UsageError: the range is empty or not positive, or too few nodes.
     """
-    if not 0.0 < low < high:
-        raise UsageError(f"decays must rise from above 0, found {low:g} to {high:g}")
+    _check_range(low, high)
     if not 1 <= terms <= nodes:
         raise UsageError(f"{nodes} nodes cannot tell {terms} terms")
     axes = basis(features) if axes is None else axes
