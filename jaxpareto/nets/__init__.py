@@ -1,7 +1,7 @@
 """Target networks as pure functions of a parameter pytree, with one head per task.
 
 Each maker takes the shape of an image, the number of tasks and of classes, and returns
-a `Net(init, apply)`. `NETWORKS` lists them by the names of the command line.
+a `Net(init, apply, features)`. `NETWORKS` lists them by the names of the command line.
 """
 
 from collections.abc import Callable
