@@ -7,6 +7,7 @@ a `Net(init, apply, features)`. `NETWORKS` lists them by the names of the comman
 from collections.abc import Callable
 from functools import partial
 
+from jaxpareto.nets import imagenet
 from jaxpareto.nets.cnn import lenet, multitask_cnn
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.mlp import mlp
@@ -32,6 +33,7 @@ __all__ = [
     "NETWORKS",
     "batch_statistics",
     "conv2d",
+    "imagenet",
     "lenet",
     "max_pool",
     "mlp",
