@@ -136,6 +136,7 @@ def test_a_network_of_this_library_is_a_backbone(network, channels):
     )
     features = backbone.features(prepared)
     assert features.shape == (3, backbone.dim)
+    np.testing.assert_array_equal(jax.jit(backbone.features)(prepared), features)
     # Its own heads on them give its own answers, to images scaled as in training.
     np.testing.assert_allclose(
         layers.answer(params, features),
@@ -169,5 +170,7 @@ def test_of_net_says_what_is_wrong():
         backbone.features(np.zeros((1, 8, 6), np.float32))
     with pytest.raises(UsageError, match="mine has no features that all its heads"):
         of_net("mine", Net(net.init, net.apply), params, image_shape=(8, 6))
+    with pytest.raises(UsageError, match="do not fit images of 9 x 6 with 1 channels"):
+        of_net("mine", net, params, image_shape=(9, 6))
     with pytest.raises(UsageError, match="1 or 3 channels, found 2"):
         of_net("mine", net, params, image_shape=(8, 6), channels=2)

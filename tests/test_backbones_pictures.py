@@ -115,7 +115,7 @@ def test_what_is_no_picture_gives_one_line(tmp_path):
         (tmp_path / "text.png", "cannot read a picture from .*text.png"),
         (tmp_path / "absent.png", "No such file"),
         (tmp_path, "cannot read a picture"),
-        (b"", "cannot read a picture from 0 bytes"),
+        (b"", r"a picture from 0 bytes \(no format that Pillow knows\)"),
         (whole[: len(whole) // 2], "cannot read a picture from .* bytes"),
         (saved(picture((40, 30)), "JPEG")[:-200], "truncated"),
     ]:

@@ -4,6 +4,10 @@
 downloaded, and PyTorch is not needed); `BACKBONES` lists their names. `of_net` makes
 one from a network of this library. Pictures are decoded by Pillow, and `.safetensors`
 files by safetensors, both in the extra `backbones`.
+
+    backbone = backbones.load("resnet50", "resnet50-11ad3fa6.pth")
+    images = np.stack([backbone.prepare(path) for path in paths])
+    features = backbone.features(images)  # [b, 2048]
 """
 
 from importlib import import_module

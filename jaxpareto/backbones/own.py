@@ -37,7 +37,7 @@ def of_net(
       parameters' bytes, one leaf after another in the order of the pytree.
 
     Raises:
-      UsageError: the network has no shared features, or images of another kind.
+      UsageError: the network has no shared features, or other images.
 
     >>> from jaxpareto.nets import mlp
     >>> net = mlp((8, 8), widths=(5,))
@@ -53,6 +53,13 @@ def of_net(
         raise UsageError(f"expected 1 or 3 channels, found {channels}")
     shape = (*image_shape, *([3] if channels == 3 else []))
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        dim = jax.eval_shape(see, params, images).shape[1]
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"these parameters of {name} do not fit images of {image_shape[0]} x "
+            f"{image_shape[1]} with {channels} channels"
+        ) from error
 
     @jax.jit
     def features(params: Params, images: Array) -> Array:
@@ -60,7 +67,7 @@ def of_net(
 
     return Backbone(
         name=name,
-        dim=jax.eval_shape(see, params, images).shape[1],
+        dim=dim,
         features=Partial(features, jax.device_put(params)),
         prepare=partial(decode_exactly, shape=shape),
         fingerprint=_hash(params),

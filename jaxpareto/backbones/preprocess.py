@@ -66,12 +66,16 @@ def prepare(image: Picture, steps: Preprocessing = PREPROCESSINGS["v2"]) -> np.n
     Raises:
       RunError: not a picture that Pillow can read, or Pillow is missing.
       UsageError: an array of another shape or type.
+
+    >>> prepare(np.zeros((300, 400, 3), np.uint8)).shape
+    (224, 224, 3)
     """
     picture = decode(image, "RGB")
     width, height = picture.size
     short = min(width, height)
     size = (int(steps.resize * width / short), int(steps.resize * height / short))
-    picture = picture.resize(size, require("PIL.Image", "backbones").BILINEAR)
+    resampling = require("PIL.Image", "backbones").Resampling.BILINEAR
+    picture = picture.resize(size, resampling)
     left, top = (int(round((side - steps.crop) / 2.0)) for side in size)  # noqa: RUF046
     box = (left, top, left + steps.crop, top + steps.crop)
     return np.asarray(picture.crop(box))
@@ -91,17 +95,16 @@ def decode_exactly(image: Picture, shape: tuple[int, ...]) -> np.ndarray:
       RunError: not a picture that Pillow can read, or of another size.
       UsageError: an array of another shape or type.
     """
-    if isinstance(image, np.ndarray):
-        what = "an array"
-        if image.shape == shape and image.dtype == np.uint8:
-            return image
-    else:
-        what = f"{len(image)} bytes" if isinstance(image, bytes) else image
+    if isinstance(image, np.ndarray) and (image.shape, image.dtype) == (
+        shape,
+        np.uint8,
+    ):
+        return image
     found = np.asarray(decode(image, "L" if len(shape) == 2 else "RGB"))
     if found.shape != shape:
         raise RunError(
             f"expected a picture of {shape[0]} x {shape[1]}, found {found.shape[0]} x "
-            f"{found.shape[1]} in {what}; resize it before"
+            f"{found.shape[1]} in {_what(image)}; resize it before"
         )
     return found
 
@@ -122,9 +125,20 @@ def decode(image: Picture, mode: str) -> "Image":
         with pillow.open(source) as picture:
             return picture.convert(mode)
     except broken as error:
-        what = f"{len(image)} bytes" if isinstance(image, bytes) else image
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(f"cannot read a picture from {what} ({reason})") from error
+        unknown = isinstance(error, pillow.UnidentifiedImageError)
+        reason = (
+            "no format that Pillow knows" if unknown else " ".join(str(error).split())
+        )
+        raise RunError(
+            f"cannot read a picture from {_what(image)} ({reason[:200]})"
+        ) from error
+
+
+def _what(image: Picture) -> str:
+    """Name the source of a picture in an error."""
+    if isinstance(image, np.ndarray):
+        return "an array"
+    return f"{len(image)} bytes" if isinstance(image, bytes) else str(image)
 
 
 def _checked(image: np.ndarray[Any, Any]) -> np.ndarray:

@@ -36,8 +36,9 @@ DTYPES = {
 
 # What a damaged archive or pickle makes its reader raise.
 _BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, OSError),
     *(AttributeError, LookupError, TypeError, ValueError, OverflowError, ImportError),
+    RuntimeError,
 )
 
 
@@ -79,7 +80,7 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            root = _check(archive, path)
+            root = _root(archive, path)
             pickled = io.BytesIO(archive.read(f"{root}data.pkl"))
             notes = _tensors(_Unpickler(pickled, path).load(), path)
             storages = {
@@ -121,10 +122,10 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Storage:
         """Note down a storage: ("storage", type, key, location, size)."""
-        kind, dtype, key, _, size = pid
-        if kind != "storage" or dtype not in DTYPES or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"not a storage: {pid!r}")
-        return Storage(dtype, key, size)
+        match pid:
+            case "storage", str(dtype), str(key), _, int(size) if dtype in DTYPES:
+                return Storage(dtype, key, size)
+        raise pickle.UnpicklingError("it has something else than a storage")
 
     def _note(
         self, storage: Any, offset: Any, shape: Any, strides: Any, *others: Any
@@ -139,8 +140,8 @@ class _Unpickler(pickle.Unpickler):
         return tensor
 
 
-def _check(archive: zipfile.ZipFile, path: Path) -> str:
-    """Return what the names in the archive start with."""
+def _root(archive: zipfile.ZipFile, path: Path) -> str:
+    """Return what the names in an archive that torch.save has written start with."""
     names = archive.namelist()
     roots = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
     if len(roots) != 1:
@@ -170,7 +171,7 @@ def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
 def _described(found: Any) -> str:
     if isinstance(found, dict):
         return f"a dictionary with {', '.join(map(repr, list(found)[:4])) or 'nothing'}"
-    return f"a {type(found).__name__}"
+    return f"something of type {type(found).__name__}"
 
 
 def _read_storage(archive: zipfile.ZipFile, root: str, storage: Storage) -> np.ndarray:

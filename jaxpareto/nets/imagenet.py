@@ -90,6 +90,10 @@ def features(params: Params, images: Array) -> Array:
 
     Returns:
       [b, d].
+
+    >>> images = jax.ShapeDtypeStruct((5, 224, 224, 3), jnp.float32)
+    >>> jax.eval_shape(features, shapes("resnet50"), images).shape
+    (5, 2048)
     """
     return jnp.mean(stages(params, images)[-1], axis=(1, 2))
 
@@ -105,6 +109,11 @@ def stages(params: Params, images: Array) -> list[Array]:
     Args:
       params: as for `features`.
       images: [b, h, w, 3], standardised.
+
+    >>> images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    >>> found = jax.eval_shape(stages, shapes("resnet18"), images)
+    >>> [each.shape[2:] for each in found]
+    [(56, 64), (56, 64), (28, 128), (14, 256), (7, 512)]
     """
     x = images.astype(params["stem"]["kernel"].dtype)
     x = max_pool(_convolve(params["stem"], x, stride=2), 3, stride=2, padding=1)
@@ -123,6 +132,9 @@ def fold(params: Params) -> Params:
 
     `(x * kernel - mean) s + bias = x * (kernel s) + (bias - mean s)` with
     `s = scale / sqrt(var + 1e-5)`. What is folded already stays as it is.
+
+    >>> sorted(jax.eval_shape(fold, shapes("resnet18"))["stem"])
+    ['bias', 'kernel']
     """
 
     def folded(layer: Params) -> Params:
