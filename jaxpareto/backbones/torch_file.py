@@ -116,8 +116,8 @@ class _Unpickler(pickle.Unpickler):
             case "torch._utils", "_rebuild_parameter":
                 return self._unwrap
         raise RunError(
-            f"{self._path} asks for {module_name}.{global_name}, which no state dict "
-            "of floats needs: refused; save model.state_dict() alone"
+            f"{self._path} asks for {f'{module_name}.{global_name}'!r}, which no state "
+            "dict of floats needs: refused; save model.state_dict() alone"
         )
 
     def persistent_load(self, pid: Any) -> Storage:
