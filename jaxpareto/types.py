@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array
@@ -35,16 +36,42 @@ Params = Any
 
 
 class Net(NamedTuple):
-    """A target network: two pure functions of a parameter pytree.
+    """A target network: pure functions of a parameter pytree.
 
     Attributes:
       init: `init(key) -> params`; the key is consumed.
       apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float, or
         [b, h, w, channels], logits [b, m, c]. A key turns dropout on.
+      features: `features(params, images) -> [b, d]`, what all heads see: the shared
+        representation just before them, without dropout. None if there is none.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
+    features: Callable[[Params, Array], Array] | None = None
+
+
+class Backbone(NamedTuple):
+    """A frozen network that turns images into features.
+
+    Attributes:
+      name: of the network, e.g. `"resnet50"`.
+      dim: `d`, the number of features of an image.
+      features: pure, and may be traced: prepared images, stacked along a new first axis
+        -> [b, d] float32. It is compiled once for each shape and takes its weights as
+        arguments; inside a `jax.jit` of yours they would become constants.
+      prepare: one image -> array; takes a file's path, its bytes, or a uint8 array
+        [h, w] or [h, w, 3]. It needs no JAX and can be pickled: it runs in processes.
+      fingerprint: SHA-256 of the weights, 64 hexadecimal digits.
+      preprocess: one line that names all that happens to the pixels.
+    """
+
+    name: str
+    dim: int
+    features: Callable[[Array], Array]
+    prepare: Callable[[Any], np.ndarray]
+    fingerprint: str
+    preprocess: str
 
 
 class Conditioned(NamedTuple):

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxpareto import tree
 from jaxpareto.errors import UsageError
-from jaxpareto.nets import NETWORKS, conv2d, lenet, max_pool, mlp, multitask_cnn
+from jaxpareto.nets import NETWORKS, conv2d, layers, lenet, max_pool, mlp, multitask_cnn
 from jaxpareto.nets.convolution import block_width
 from jaxpareto.nets.layers import dropout
 
@@ -154,6 +154,34 @@ def test_every_network_answers_per_task(name, tasks):
     params["task1"] = jax.tree.map(lambda p: p + 1.0, params["task1"])
     changed = np.any(np.asarray(apply(params, images)) != out, axis=(0, 2))
     assert changed.tolist() == [False, True, False][:tasks]
+
+
+# Inputs of a head, or of the decoder in front of it.
+DIMS = {"mlp": 32, "lenet": 50, "cnn": 128}
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if "resnet" not in n])
+def test_the_heads_see_nothing_but_the_features(name):
+    net = NETWORKS[name]((36, 36), classes=7)
+    params = parameters(net)
+    images = np.random.default_rng(1).uniform(size=(5, 36, 36)).astype(np.float32)
+
+    @jax.jit
+    def both(params):
+        features = net.features(params, images)
+        return features, layers.answer(params, features), net.apply(params, images)
+
+    features, answers, expected = both(params)
+    assert features.shape == (5, DIMS[name.partition("-")[0]])
+    np.testing.assert_array_equal(answers, expected)
+    bare = {leaf: params[leaf] for leaf in params if leaf[:4] not in ("task", "deco")}
+    assert jax.eval_shape(net.features, bare, images).shape == features.shape
+
+
+def test_the_features_of_a_linear_classifier_are_its_pixels():
+    images = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    found = mlp((3, 4), widths=()).features({}, images)
+    np.testing.assert_array_equal(found, images.reshape(2, 12))
 
 
 def test_dropout_keeps_the_mean_and_needs_a_key():

@@ -8,6 +8,7 @@ from jax import lax
 
 from jaxpareto import tree
 from jaxpareto.errors import UsageError
+from jaxpareto.nets import layers
 from jaxpareto.nets.convolution import choose_form, conv2d, max_pool
 from jaxpareto.nets.resnet import NORMS, batch_statistics, resnet18
 
@@ -226,6 +227,19 @@ def test_only_the_batch_norm_looks_at_the_other_images(params, statistics):
     apart = {n: float(jnp.max(jnp.abs(one[n] - other[n])[:2])) for n in NORMS}
     assert max(apart["group"], apart["frozen"]) < 1e-5
     assert apart["batch"] > 1e-2
+
+
+def test_the_heads_see_nothing_but_the_features(params, statistics):
+    net = narrow("frozen", statistics=statistics)
+
+    @jax.jit
+    def both(params):
+        features = net.features(params, IMAGES)
+        return features, layers.answer(params, features), net.apply(params, IMAGES)
+
+    features, answers, expected = both(params)
+    assert features.shape == (5, WIDTHS[-1])
+    np.testing.assert_array_equal(answers, expected)
 
 
 def test_mapping_over_networks_equals_a_loop():

@@ -1,12 +1,13 @@
 """Target networks as pure functions of a parameter pytree, with one head per task.
 
 Each maker takes the shape of an image, the number of tasks and of classes, and returns
-a `Net(init, apply)`. `NETWORKS` lists them by the names of the command line.
+a `Net(init, apply, features)`. `NETWORKS` lists them by the names of the command line.
 """
 
 from collections.abc import Callable
 from functools import partial
 
+from jaxpareto.nets import imagenet
 from jaxpareto.nets.cnn import lenet, multitask_cnn
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.mlp import mlp
@@ -32,6 +33,7 @@ __all__ = [
     "NETWORKS",
     "batch_statistics",
     "conv2d",
+    "imagenet",
     "lenet",
     "max_pool",
     "mlp",

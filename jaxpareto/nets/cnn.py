@@ -62,16 +62,19 @@ def lenet(
             "hidden": layers.weights(keys[2], height * width * 20, 50),
         } | layers.heads(keys[3], tasks, 50, classes, hidden=decoder)
 
-    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
-        del key
+    def features(params: Params, images: Array) -> Array:
         x = layers.with_channels(images)
         for name in ("conv0", "conv1"):
             x = conv2d(x, params[name]["kernel"], pool=2)
             x = jax.nn.relu(x + params[name]["bias"][None, None, None])
         x = layers.dense(params["hidden"], x.reshape(x.shape[0], -1))
-        return layers.answer(params, jax.nn.relu(x) if shared_relu else x)
+        return jax.nn.relu(x) if shared_relu else x
 
-    return Net(init, apply)
+    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
+        del key
+        return layers.answer(params, features(params, images))
+
+    return Net(init, apply, features)
 
 
 def multitask_cnn(
@@ -116,7 +119,7 @@ def multitask_cnn(
             "CNN (at least 18 x 18); use --network mlp"
         )
     depths = (channels, *filters)
-    features = final[0] * final[1] * filters[-1]
+    flat = final[0] * final[1] * filters[-1]
 
     def init(key: Key) -> Params:
         keys = jax.random.split(key, 5)
@@ -126,17 +129,19 @@ def multitask_cnn(
         }
         return (
             convolutions
-            | {"hidden": layers.weights(keys[3], features, width)}
+            | {"hidden": layers.weights(keys[3], flat, width)}
             | layers.heads(keys[4], tasks, width, classes)
         )
 
-    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
+    def features(params: Params, images: Array) -> Array:
         x = layers.with_channels(images)
         for i in range(3):
             x = conv2d(x, params[f"conv{i}"]["kernel"], pool=2 if i < 2 else 1)
             x = jax.nn.relu(x + params[f"conv{i}"]["bias"][None, None, None])
-        x = layers.dense(params["hidden"], x.reshape(x.shape[0], -1))
-        x = layers.dropout(key, jax.nn.relu(x), dropout)
+        return jax.nn.relu(layers.dense(params["hidden"], x.reshape(x.shape[0], -1)))
+
+    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
+        x = layers.dropout(key, features(params, images), dropout)
         return layers.answer(params, x)
 
-    return Net(init, apply)
+    return Net(init, apply, features)

@@ -40,11 +40,14 @@ def mlp(
         }
         return hidden | layers.heads(last, tasks, sizes[-1], classes)
 
-    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
-        del key
+    def features(params: Params, images: Array) -> Array:
         x = images.reshape(images.shape[0], -1)
         for i in range(len(widths)):
             x = jax.nn.relu(layers.dense(params[f"hidden{i}"], x))
-        return layers.answer(params, x)
+        return x
 
-    return Net(init, apply)
+    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
+        del key
+        return layers.answer(params, features(params, images))
+
+    return Net(init, apply, features)

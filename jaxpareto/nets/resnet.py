@@ -99,14 +99,17 @@ def resnet18(
             | layers.heads(heads_key, tasks, widths[-1], classes)
         )
 
-    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
-        del key
+    def features(params: Params, images: Array) -> Array:
         if statistics is not None:
             params = _joined(params, statistics)
         x, _ = _trunk(params, images, standardise)
-        return layers.answer(params, jax.nn.relu(layers.dense(params["hidden"], x)))
+        return jax.nn.relu(layers.dense(params["hidden"], x))
 
-    return Net(init, apply)
+    def apply(params: Params, images: Array, *, key: Key | None = None) -> Array:
+        del key
+        return layers.answer(params, features(params, images))
+
+    return Net(init, apply, features)
 
 
 def batch_statistics(params: Params, images: Array) -> Params:
