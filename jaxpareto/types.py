@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array
@@ -45,6 +46,29 @@ class Net(NamedTuple):
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
+
+
+class Backbone(NamedTuple):
+    """A frozen network that turns images into features.
+
+    Attributes:
+      name: of the network, e.g. `"resnet50"`.
+      dim: `d`, the number of features of an image.
+      features: pure, and may be traced: prepared images, stacked along a new first axis
+        -> [b, d] float32. It is compiled once for each shape and takes its weights as
+        arguments; inside a `jax.jit` of yours they would become constants.
+      prepare: one image -> array; takes a file's path, its bytes, or a uint8 array
+        [h, w] or [h, w, 3]. It needs no JAX and can be pickled: it runs in processes.
+      fingerprint: SHA-256 of the weights, 64 hexadecimal digits.
+      preprocess: one line that names all that happens to the pixels.
+    """
+
+    name: str
+    dim: int
+    features: Callable[[Array], Array]
+    prepare: Callable[[Any], np.ndarray]
+    fingerprint: str
+    preprocess: str
 
 
 class Conditioned(NamedTuple):
