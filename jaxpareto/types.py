@@ -36,16 +36,19 @@ Params = Any
 
 
 class Net(NamedTuple):
-    """A target network: two pure functions of a parameter pytree.
+    """A target network: pure functions of a parameter pytree.
 
     Attributes:
       init: `init(key) -> params`; the key is consumed.
       apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float, or
         [b, h, w, channels], logits [b, m, c]. A key turns dropout on.
+      features: `features(params, images) -> [b, d]`, what all heads see: the shared
+        representation just before them, without dropout. None if there is none.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
+    features: Callable[[Params, Array], Array] | None = None
 
 
 class Backbone(NamedTuple):
