@@ -4,15 +4,39 @@
 the single images it is made of, and `multi_mnist` composes a set from any images
 (`LAYOUTS` says how). `stored` and `fresh` make mini-batches on the device. Nothing here
 needs more than JAX and NumPy, except a download, which needs the extra `data`.
+`load_frozen` loads features for a logistic head;
+`jaxpareto.data.features` keeps what a frozen network says of images in a store on disk.
 """
 
-from jaxpareto.data.batches import Batches, fresh, stored, whole
-from jaxpareto.data.frozen import FROZEN, Frozen, Rows, checked, load_frozen
-from jaxpareto.data.idx import read_idx
-from jaxpareto.data.layouts import LAYOUTS
-from jaxpareto.data.multimnist import multi_mnist
-from jaxpareto.data.registry import DATASETS, load_tasks
-from jaxpareto.data.sources import load_source
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxpareto.data.batches import Batches, fresh, stored, whole
+    from jaxpareto.data.frozen import FROZEN, Frozen, Rows, checked, load_frozen
+    from jaxpareto.data.idx import read_idx
+    from jaxpareto.data.layouts import LAYOUTS
+    from jaxpareto.data.multimnist import multi_mnist
+    from jaxpareto.data.registry import DATASETS, load_tasks
+    from jaxpareto.data.sources import load_source
+
+_HOMES = {
+    "DATASETS": "registry",
+    "FROZEN": "frozen",
+    "Frozen": "frozen",
+    "Rows": "frozen",
+    "checked": "frozen",
+    "load_frozen": "frozen",
+    "LAYOUTS": "layouts",
+    "Batches": "batches",
+    "fresh": "batches",
+    "load_source": "sources",
+    "load_tasks": "registry",
+    "multi_mnist": "multimnist",
+    "read_idx": "idx",
+    "stored": "batches",
+    "whole": "batches",
+}
 
 __all__ = [
     "DATASETS",
@@ -31,3 +55,10 @@ __all__ = [
     "stored",
     "whole",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for, so that a worker that prepares images has no JAX."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

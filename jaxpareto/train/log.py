@@ -64,20 +64,22 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """Steps done, loss and time left: a bar on a terminal, a line now and then else."""
+    """What is done, and time left: a bar on a terminal, a line now and then else."""
 
     PAUSE = 15.0
     """Seconds between two lines where there is no terminal."""
 
-    def __init__(self, total: int, done: int = 0, *, quiet: bool = False):
+    def __init__(
+        self, total: int, done: int = 0, *, unit: str = "step", quiet: bool = False
+    ):
         self._total, self._done, self._start = total, done, done
-        self._quiet = quiet
+        self._unit, self._quiet = unit, quiet
         self._began = self._spoke = time.monotonic()
         self._bar = None
         if not quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=done, unit="step", smoothing=0.1)
+            self._bar = tqdm(total=total, initial=done, unit=unit, smoothing=0.1)
 
     def advance(self, steps: int, text: str) -> None:
         """Say that `steps` more steps are done."""
@@ -93,7 +95,8 @@ class Progress:
         rate = (now - self._began) / (self._done - self._start)
         left = rate * (self._total - self._done)
         print(
-            f"step {self._done}/{self._total}  {text}  {left / 60:.1f} min left",
+            f"{self._unit} {self._done}/{self._total}  {text}  "
+            f"{left / 60:.1f} min left",
             file=sys.stderr,
             flush=True,
         )
