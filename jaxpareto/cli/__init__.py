@@ -15,6 +15,7 @@ from jaxpareto.cli.front import (
     add_settings,
     given_settings,
 )
+from jaxpareto.cli.head import add_head
 from jaxpareto.cli.parser import Parser, guarded, script_parser
 from jaxpareto.cli.store import add_extract, add_store
 
@@ -42,6 +43,7 @@ def _parser() -> Parser:
     add_front(commands)
     add_eval(commands)
     add_export(commands)
+    add_head(commands)
     add_extract(commands)
     add_store(commands)
     return parser

@@ -43,11 +43,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     Settings that are not given stay absent.
     """
     from jaxpareto.train.config import Config
-    from jaxpareto.train.folder import flag
 
     parser.add_argument("--data-dir", help="folder of IDX files; else JAXPARETO_DATA")
-    group = parser.add_argument_group("settings of the run")
-    for each in dataclasses.fields(Config):
+    add_fields(parser.add_argument_group("settings of the run"), Config)
+
+
+def add_fields(group: Any, config: Any) -> None:
+    """Add an option for each field of a dataclass of settings.
+
+    Settings that are not given stay absent.
+    """
+    from jaxpareto.train.folder import flag
+
+    for each in dataclasses.fields(config):
         kind = type(each.default)
         more: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
         if kind is bool:

@@ -4,7 +4,6 @@ import argparse
 import time
 from contextlib import closing
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +69,7 @@ def _extract(asked: argparse.Namespace) -> None:
     front = _run(asked)
     backbone = _backbone(asked, front)
     source = _source(asked, front)
+    print(f"{backbone.name}: SHA-256 of the weights {backbone.fingerprint}")
     began = time.monotonic()
     with closing(_Progress(quiet=asked.quiet)) as progress:
         features.extract(
@@ -132,20 +132,20 @@ class _Progress:
 
 def _run(asked: argparse.Namespace) -> Any:
     """Load the run whose folder `--backbone` names; None if it names a network."""
+    from jaxpareto.backbones import BACKBONES
     from jaxpareto.train.run import load
 
-    known = import_module("jaxpareto.backbones").BACKBONES
-    folder = asked.backbone not in known and Path(asked.backbone).is_dir()
+    folder = asked.backbone not in BACKBONES and Path(asked.backbone).is_dir()
     return load(asked.backbone) if folder else None
 
 
 def _backbone(asked: argparse.Namespace, front: Any) -> Any:
     """Make the backbone that the call names."""
+    from jaxpareto import backbones
     from jaxpareto.conditioned import CONDITIONERS
     from jaxpareto.prefs import parse_pref
     from jaxpareto.train.run import make_net
 
-    backbones = import_module("jaxpareto.backbones")
     if front is None:
         if asked.pref is not None:
             raise UsageError(f"--pref is for a run, and {asked.backbone} is no folder")

@@ -4,8 +4,8 @@
 the single images it is made of, and `multi_mnist` composes a set from any images
 (`LAYOUTS` says how). `stored` and `fresh` make mini-batches on the device. Nothing here
 needs more than JAX and NumPy, except a download, which needs the extra `data`.
-`load_frozen` loads features for a logistic head;
-`jaxpareto.data.features` keeps what a frozen network says of images in a store on disk.
+`jaxpareto.data.features` keeps what a frozen network says of images in a store on disk;
+`load_frozen` loads such features, or some that ship (`FROZEN`).
 """
 
 from importlib import import_module
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxpareto.data.batches import Batches, fresh, stored, whole
-    from jaxpareto.data.frozen import FROZEN, Frozen, Rows, checked, load_frozen
+    from jaxpareto.data.frozen import (
+        FROZEN,
+        Frozen,
+        Rows,
+        checked,
+        load_frozen,
+        stream_frozen,
+    )
     from jaxpareto.data.idx import read_idx
     from jaxpareto.data.layouts import LAYOUTS
     from jaxpareto.data.multimnist import multi_mnist
@@ -27,6 +34,7 @@ _HOMES = {
     "Rows": "frozen",
     "checked": "frozen",
     "load_frozen": "frozen",
+    "stream_frozen": "frozen",
     "LAYOUTS": "layouts",
     "Batches": "batches",
     "fresh": "batches",
@@ -53,6 +61,7 @@ __all__ = [
     "multi_mnist",
     "read_idx",
     "stored",
+    "stream_frozen",
     "whole",
 ]
 

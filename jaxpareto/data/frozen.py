@@ -14,13 +14,15 @@ Those of your own images come from a store (`jaxpareto extract`). Three sets nee
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxpareto.data.digits import load_digits
-from jaxpareto.errors import RunError, check_name
+from jaxpareto.data.features.read import Store, check_alike, open_store
+from jaxpareto.errors import RunError, UsageError, check_name
 
 
 class Rows(NamedTuple):
@@ -51,18 +53,83 @@ class Frozen(NamedTuple):
     about: str
 
 
-def load_frozen(name: str) -> Frozen:
-    """Load one of the sets that ship, by its name in `FROZEN`.
+def load_frozen(
+    name: str, test: str = "", *, share: float = 0.3, seed: int = 0
+) -> Frozen:
+    """Load a set that ships, by its name in `FROZEN`, or feature stores.
+
+    Args:
+      name: of the set, or the folder of a store.
+      test: folder of the store with the test rows. Without one, a share of the images
+        of the first store is held out, at random.
+      share: of these.
+      seed: of the choice.
 
     Raises:
-      UsageError: no such set.
+      UsageError: no such set or store, or two stores that do not go together.
+      RunError: a store is damaged or unfinished, or cannot be learned from.
     """
-    check_name(name, FROZEN, "set of features")
-    return checked(FROZEN[name]())
+    if name in FROZEN:
+        if test:
+            raise UsageError(f"--test {test} needs a store as --data; {name} ships")
+        return checked(FROZEN[name]())
+    train = _open(name)
+    held = _open(test) if test else None
+    rows = train.arrays()
+    if held is not None:
+        check_alike(train, held)
+        others = held.arrays()
+        pair = Rows(rows.x, rows.y), Rows(others.x, others.y)
+    else:
+        images = np.unique(rows.ids)
+        mixed = np.random.default_rng(seed).permutation(images)
+        out = np.isin(rows.ids, mixed[: max(1, round(share * len(images)))])
+        pair = Rows(rows.x[~out], rows.y[~out]), Rows(rows.x[out], rows.y[out])
+    return checked(Frozen(*pair, names_of(train), about(train)))
 
 
-def checked(frozen: Frozen) -> Frozen:
+def stream_frozen(train: str, test: str, *, rows: int = 16_384) -> Frozen:
+    """Load test rows, and of the training rows only a few, to stream the others.
+
+    Args:
+      train: folder of the store with the training rows.
+      test: folder of the store with the test rows.
+      rows: of the training rows that are loaded.
+
+    Raises:
+      UsageError: no such store, or two that do not go together.
+      RunError: a store is damaged, unfinished, or has no row of some class.
+    """
+    store, held = open_store(train), open_store(test)
+    check_alike(store, held)
+    first, others = store[:rows], held.arrays()
+    few = Rows(first.x.astype(np.float32), first.y)
+    frozen = Frozen(few, Rows(others.x, others.y), names_of(store), about(store))
+    return checked(frozen, labels=store.labels)
+
+
+def names_of(store: Store) -> tuple[str, ...]:
+    """Name the classes of a store; by their numbers, where it has no names."""
+    return tuple(store.meta["class_names"] or map(str, range(store.classes)))
+
+
+def about(store: Store) -> str:
+    """Say in a line where the features of a store come from."""
+    return f"{store.meta['backbone']}, {store.meta['preprocess']}"
+
+
+def _open(name: str) -> Store:
+    if not Path(name).is_dir():
+        check_name(name, FROZEN, "set of features, and no folder of a store is there,")
+    return open_store(name)
+
+
+def checked(frozen: Frozen, *, labels: NDArray | None = None) -> Frozen:
     """Return the problem if a head can be fitted to it.
+
+    Args:
+      frozen: the problem.
+      labels: of all training rows, if it holds only a few of these.
 
     Raises:
       RunError: a row is not finite, a label has no name, or a class has no row.
@@ -83,7 +150,8 @@ def checked(frozen: Frozen) -> Frozen:
                 f"{split} labels go from {low} to {high}, and there are {c} classes: "
                 f"expected 0 to {c - 1}"
             )
-    missing = np.flatnonzero(np.bincount(frozen.train.labels, minlength=c) == 0)
+    labels = frozen.train.labels if labels is None else labels
+    missing = np.flatnonzero(np.bincount(labels, minlength=c) == 0)
     if len(missing):
         first = ", ".join(frozen.names[i] for i in missing[:5])
         raise RunError(

@@ -20,6 +20,7 @@ import optax
 
 from jaxpareto import logistic
 from jaxpareto.data import Frozen
+from jaxpareto.data.features import Store
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.logistic import Head, Plan, Running, Sweep
 from jaxpareto.train import log
@@ -42,11 +43,13 @@ class Feed(NamedTuple):
         [steps, batch size], in the order of that epoch.
       still: goes through features and labels, in any order.
       steps: of an epoch.
+      rows: how many there are.
     """
 
     moving: Callable[[int], Iterable[tuple[Any, Any, Array]]]
     still: logistic.Blocks
     steps: int
+    rows: int
 
 
 def resident(features: Array, labels: Array, config: HeadConfig) -> Feed:
@@ -58,7 +61,24 @@ def resident(features: Array, labels: Array, config: HeadConfig) -> Feed:
         key = key if config.order == "epoch" else None
         yield features, labels, logistic.table(n, config.batch_size, key)
 
-    return Feed(moving, pieces(features, labels), math.ceil(n / config.batch_size))
+    steps = math.ceil(n / config.batch_size)
+    return Feed(moving, pieces(features, labels), steps, n)
+
+
+def streamed(store: Store, config: HeadConfig) -> Feed:
+    """Feed rows from a disk, a few thousand at a time, in a new order every epoch."""
+    size = config.batch_size * max(1, STILL // config.batch_size)
+
+    def read(size: int, **order: Any) -> Iterable[tuple[Array, Array]]:
+        for block in store.batches(size, seed=config.seed, **order):
+            yield jnp.asarray(block.x, jnp.float32), jnp.asarray(block.y)
+
+    def moving(epoch: int):
+        for x, y in read(size, epoch=epoch, shuffle=config.order == "epoch"):
+            yield x, y, logistic.table(len(y), config.batch_size)
+
+    steps = math.ceil(store.rows / config.batch_size)
+    return Feed(moving, partial(read, STILL, shuffle=False), steps, store.rows)
 
 
 def pieces(features: Array, labels: Array) -> logistic.Blocks:

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpareto import logistic
-from jaxpareto.data import Frozen, load_frozen
-from jaxpareto.errors import RunError, require
+from jaxpareto.data import Frozen, load_frozen, stream_frozen
+from jaxpareto.data.features import open_store
+from jaxpareto.errors import RunError, UsageError, require
 from jaxpareto.logistic import Head
 from jaxpareto.metrics import Choices, choices, halves
 from jaxpareto.train import folder as folders
@@ -100,9 +101,8 @@ def run_study(
     folder = Path(folder)
     folders.check_folder(folder, config, resume=resume, read=read_config)
     safetensors = require("safetensors.numpy", "export")
-    frozen = load_frozen(config.data)
+    frozen, feed = load(config)
     x, y = (jnp.asarray(each) for each in frozen.train)
-    feed = training.resident(x, y, config)
     rate, stable = training.first_rate(config, x)
     folders.write_config(folder, config, about=frozen.about, names=frozen.names)
     trained = training.train(config, feed, frozen, folder, rate=rate, quiet=quiet)
@@ -113,7 +113,7 @@ def run_study(
         "schema": 1,
         "data": config.data,
         "about": frozen.about,
-        "rows": {"train": len(y), "test": len(frozen.test.labels)},
+        "rows": {"train": feed.rows, "test": len(frozen.test.labels)},
         "features": x.shape[1],
         "classes": len(frozen.names),
         "rate": rate,
@@ -156,6 +156,30 @@ def run_study(
     partial.replace(folder / "heads.safetensors")
     write_json(folder / "study.json", found)
     return found
+
+
+def load(config: HeadConfig) -> tuple[Frozen, training.Feed]:
+    """Load the features of a study, and make what feeds them to the heads.
+
+    With `stream`, the training rows of the problem are only the first few thousand, to
+    find a learning rate by; the feed has all of them.
+
+    Raises:
+      UsageError: no such features, or a stream of what is no store.
+      RunError: they are damaged, or cannot be learned from.
+    """
+    if not config.stream:
+        share, seed = config.test_share, config.seed
+        frozen = load_frozen(config.data, config.test, share=share, seed=seed)
+        x, y = (jnp.asarray(each) for each in frozen.train)
+        return frozen, training.resident(x, y, config)
+    if not config.test or not Path(config.data).is_dir():
+        raise UsageError("--stream needs two stores: --data FOLDER and --test FOLDER")
+    if config.exact:
+        raise UsageError("--stream: all rows at once are needed to solve; --no-exact")
+    return stream_frozen(config.data, config.test), training.streamed(
+        open_store(config.data), config
+    )
 
 
 def read_config(folder: Path) -> HeadConfig:
