@@ -29,6 +29,7 @@ _ROOMS = (
     "report",
     "rules",
     "scalarize",
+    "search",
     "simplex",
     "solvers",
     "train",

@@ -3,11 +3,18 @@
 `front` measures a set of points in the space of objectives (minimised throughout), by
 itself; `quality` compares it with a true front, with its own spread, and with what was
 asked for; `classify` turns logits and labels into the losses and hits that such points
-are made of. Nothing here knows a network or a file.
+are made of; `losses` are those of networks with one task. Nothing here knows a network
+or a file.
 """
 
 from jaxpareto.metrics.classify import correct, cross_entropy
 from jaxpareto.metrics.front import hypervolume, nondominated, spearman
+from jaxpareto.metrics.losses import (
+    LOSSES,
+    binary_cross_entropy,
+    class_cross_entropy,
+    squared_error,
+)
 from jaxpareto.metrics.quality import (
     cross_angle,
     gd,
@@ -20,6 +27,9 @@ from jaxpareto.metrics.quality import (
 )
 
 __all__ = [
+    "LOSSES",
+    "binary_cross_entropy",
+    "class_cross_entropy",
     "correct",
     "cross_angle",
     "cross_entropy",
@@ -32,5 +42,6 @@ __all__ = [
     "span",
     "sparsity",
     "spearman",
+    "squared_error",
     "uniformity",
 ]

@@ -1,0 +1,101 @@
+"""What all trials of a search have in common, and the program that a point needs."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from jaxpareto.errors import UsageError, check_name
+from jaxpareto.metrics import class_cross_entropy, squared_error
+from jaxpareto.nets import CLASSICS
+from jaxpareto.search.space import Point
+from jaxpareto.train.fit import Learner, Member
+from jaxpareto.train.optimizers import optimizer
+from jaxpareto.types import Net
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all trials of a search have in common.
+
+    Attributes:
+      net: a name of `CLASSICS`.
+      image: (height, width) of the images.
+      classes: `c`.
+      epochs: at most.
+      patience: epochs without improvement before a trial stops; None is never.
+      min_delta: by how much the validation loss must fall to count as improvement.
+      folds: of the cross-validation; 1 is a plain split.
+    """
+
+    net: str
+    image: tuple[int, int]
+    classes: int
+    epochs: int = 20
+    patience: int | None = None
+    min_delta: float = 0.0
+    folds: int = 1
+
+    def __post_init__(self):
+        """Refuse what cannot be run."""
+        check_name(self.net, CLASSICS, "network")
+        least = {"epochs": 1, "patience": 1, "min_delta": 0.0, "folds": 1}
+        for name, low in least.items():
+            found = getattr(self, name)
+            if found is not None and not found >= low:
+                words = name.replace("_", "-")
+                raise UsageError(f"--{words} must be at least {low}, found {found}")
+
+
+def widths_of(plan: Plan, point: Point) -> tuple[int, ...]:
+    """Return the width of each hidden layer of a point.
+
+    Raises:
+      UsageError: the network has other layers, or none that can change.
+    """
+    classic, width, depth = CLASSICS[plan.net], point["width"], point["depth"]
+    known = classic.widths
+    if (width, depth) == (None, None):
+        return known
+    if not known:
+        raise UsageError(f"--net {plan.net} has no width or depth to vary")
+    if depth is not None and isinstance(width, tuple) and len(width) != depth:
+        raise UsageError(f"width {width} is not one for each of {depth} layers")
+    if isinstance(width, tuple):
+        found = width
+    else:
+        layers = len(known) if depth is None else depth
+        found = (known[0] if width is None else width,) * layers
+    if len(found) != len(known) and not classic.depth:
+        raise UsageError(
+            f"--net {plan.net} has {len(known)} hidden layer, found {len(found)}; use "
+            "--net mlp"
+        )
+    return found
+
+
+@cache
+def make_learner(
+    plan: Plan, batch_size: int, sizes: tuple[int, ...], name: str, drops: bool
+) -> Learner:
+    """Make the program of a group; asked for again, it is the same."""
+    classic = CLASSICS[plan.net]
+
+    def net(member: Member) -> Net:
+        return classic.make(
+            plan.image,
+            classes=plan.classes,
+            widths=member.widths,
+            sizes=sizes,
+            dropout=member.dropout,
+        )
+
+    return Learner(
+        net=net,
+        optimizer=optimizer(name, "constant", steps=1),
+        loss=squared_error if classic.reconstructs else class_cross_entropy,
+        batch_size=batch_size,
+        epochs=plan.epochs,
+        patience=plan.patience,
+        min_delta=plan.min_delta,
+        drops=drops,
+        classifies=not classic.reconstructs,
+    )
