@@ -16,6 +16,7 @@ from jaxpareto.cli.front import (
     given_settings,
 )
 from jaxpareto.cli.parser import Parser, guarded, script_parser
+from jaxpareto.cli.search import add_search
 
 __all__ = [
     "Parser",
@@ -41,4 +42,5 @@ def _parser() -> Parser:
     add_front(commands)
     add_eval(commands)
     add_export(commands)
+    add_search(commands)
     return parser

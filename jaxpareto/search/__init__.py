@@ -10,13 +10,22 @@ TensorBoard. The pure core, one network with early stopping, is `train.fit`.
 10
 """
 
+from jaxpareto.nets import CLASSICS
 from jaxpareto.search.group import FAILED, FINISHED, PRUNED, Group, Row
-from jaxpareto.search.plan import Plan
+from jaxpareto.search.plan import Plan, check
 from jaxpareto.search.run import run
 from jaxpareto.search.space import HYPERPARAMETERS, Point, Range, draw, grid, parse
-from jaxpareto.search.table import average, best, correlations, read_csv, write_csv
+from jaxpareto.search.table import (
+    average,
+    best,
+    correlations,
+    lines,
+    read_csv,
+    write_csv,
+)
 
 __all__ = [
+    "CLASSICS",
     "FAILED",
     "FINISHED",
     "HYPERPARAMETERS",
@@ -28,9 +37,11 @@ __all__ = [
     "Row",
     "average",
     "best",
+    "check",
     "correlations",
     "draw",
     "grid",
+    "lines",
     "parse",
     "read_csv",
     "run",

@@ -127,6 +127,11 @@ class Group:
         return self._seen["best_loss"].mean(axis=1)
 
     @property
+    def epochs(self) -> np.ndarray:
+        """[points], epochs done, of the fold that is farthest."""
+        return self._seen["epoch"].max(axis=1)
+
+    @property
     def history(self) -> np.ndarray:
         """[points, folds, epochs, 3]: training and validation loss, accuracy."""
         return self._seen["history"]
@@ -151,12 +156,13 @@ class Group:
                 seen = {name: each[i, fold] for name, each in self._seen.items()}
                 row = {"trial": self.numbers[i], "fold": fold, **point}
                 row |= _layers(self._widths[i])
-                row |= {"status": self._status(i), **_at_best(seen)}
+                row |= {"status": self.status(i), **_at_best(seen)}
                 if tested is not None:
                     row["test_loss"], row["test_accuracy"] = tested[i, fold].tolist()
                 yield row | {"seconds": share}
 
-    def _status(self, i: int) -> str:
+    def status(self, i: int) -> str:
+        """Say what came of point `i`, or what would if nothing more happened."""
         if not self.finite[i]:
             return FAILED
         return PRUNED if self.pruned[i] else FINISHED

@@ -6,7 +6,8 @@ from functools import cache
 from jaxpareto.errors import UsageError, check_name
 from jaxpareto.metrics import class_cross_entropy, squared_error
 from jaxpareto.nets import CLASSICS
-from jaxpareto.search.space import Point
+from jaxpareto.search.space import Point, Range, Space, complete, grid
+from jaxpareto.train.examples import Examples
 from jaxpareto.train.fit import Learner, Member
 from jaxpareto.train.optimizers import optimizer
 from jaxpareto.types import Net
@@ -70,6 +71,33 @@ def widths_of(plan: Plan, point: Point) -> tuple[int, ...]:
             "--net mlp"
         )
     return found
+
+
+def check(plan: Plan, space: Space, data: Examples) -> None:
+    """Refuse a space that the network or the data cannot serve, before any training.
+
+    Raises:
+      UsageError: widths, depths or dropout that the network does not have, images too
+        small for it, or a batch larger than the training set.
+    """
+    classic = CLASSICS[plan.net]
+    fixed = {"widths": classic.widths, "sizes": None, "dropout": 0.0}
+    classic.make(plan.image, classes=plan.classes, **fixed)
+    corners = {
+        name: [int(x.low), int(x.high)] if isinstance(x, Range) else x
+        for name, x in space.items()
+        if name in ("width", "depth")
+    }
+    for point in grid(corners) if corners else []:
+        widths_of(plan, point)
+    if "dropout" in space and not classic.drops:
+        raise UsageError(f"--net {plan.net} has no dropout to vary")
+    sizes = space.get("batch-size", [complete({})["batch-size"]])
+    largest = int(sizes.high) if isinstance(sizes, Range) else max(sizes)
+    if largest > (rows := data.train.shape[1]):
+        raise UsageError(
+            f"batch-size {largest} for {rows} training examples; give 1 to {rows}"
+        )
 
 
 @cache

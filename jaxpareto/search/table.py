@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.search.group import FINISHED, Row
+from jaxpareto.search.space import HYPERPARAMETERS
 
 MEASURES = (
     "train_loss",
@@ -87,6 +88,24 @@ def best(rows: Sequence[Row], measure: str = "validation_loss") -> Row:
     return min(done, key=lambda row: sign * row[measure])
 
 
+def lines(rows: Sequence[Row], count: int = 5) -> list[str]:
+    """Say what the best trials were, in lines of text: means over their folds."""
+    done = [row for row in average(rows) if row["status"] == FINISHED]
+    order = sorted(done, key=lambda row: row["validation_loss"])[:count]
+    said = []
+    for row in order:
+        given = [
+            f"{name}={_short(row[name])}"
+            for name in HYPERPARAMETERS
+            if row.get(name) is not None
+        ]
+        measured = [
+            f"{name} {row[name]:.4f}" for name in MEASURES[1:5] if _told(row, name)
+        ]
+        said.append(f"{', '.join(measured)}: {' '.join(given)}")
+    return said
+
+
 def correlations(
     rows: Sequence[Row], columns: Sequence[str] | None = None
 ) -> tuple[list[str], np.ndarray]:
@@ -133,6 +152,14 @@ def numeric(rows: Sequence[Row]) -> list[str]:
         return all(map(math.isfinite, values)) and len(set(values)) > 1
 
     return [name for name in rows[0] if name not in hidden and varies(name)]
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _told(row: Row, name: str) -> bool:
+    return name in row and math.isfinite(row[name])
 
 
 def _scaled(name: str, value: Any) -> float:
