@@ -89,7 +89,8 @@ class Group:
             first["batch-size"],
             sizes or largest,
             first["optimizer"],
-            any(point["dropout"] > 0 for point in points),
+            drops=any(point["dropout"] > 0 for point in points),
+            rows=rows,
         )
         self._begin, self._advance, self._judge = _programs(learner, arrangement)
         self._place(capacity)

@@ -9,7 +9,7 @@ from jaxpareto.nets import CLASSICS
 from jaxpareto.search.space import Point, Range, Space, complete, grid
 from jaxpareto.train.examples import Examples
 from jaxpareto.train.fit import Learner, Member
-from jaxpareto.train.optimizers import optimizer
+from jaxpareto.train.optimizers import SCHEDULES, optimizer
 from jaxpareto.types import Net
 
 
@@ -25,6 +25,7 @@ class Plan:
       patience: epochs without improvement before a trial stops; None is never.
       min_delta: by how much the validation loss must fall to count as improvement.
       folds: of the cross-validation; 1 is a plain split.
+      schedule: of the learning rate over all epochs, a name of `SCHEDULES`.
     """
 
     net: str
@@ -34,10 +35,12 @@ class Plan:
     patience: int | None = None
     min_delta: float = 0.0
     folds: int = 1
+    schedule: str = "constant"
 
     def __post_init__(self):
         """Refuse what cannot be run."""
         check_name(self.net, CLASSICS, "network")
+        check_name(self.schedule, SCHEDULES, "schedule")
         least = {"epochs": 1, "patience": 1, "min_delta": 0.0, "folds": 1}
         for name, low in least.items():
             found = getattr(self, name)
@@ -102,9 +105,24 @@ def check(plan: Plan, space: Space, data: Examples) -> None:
 
 @cache
 def make_learner(
-    plan: Plan, batch_size: int, sizes: tuple[int, ...], name: str, drops: bool
+    plan: Plan,
+    batch_size: int,
+    sizes: tuple[int, ...],
+    name: str,
+    *,
+    drops: bool,
+    rows: int,
 ) -> Learner:
-    """Make the program of a group; asked for again, it is the same."""
+    """Make the program of a group; asked for again, it is the same.
+
+    Args:
+      plan: of the search.
+      batch_size: of the steps.
+      sizes: widths to compile for.
+      name: of the optimiser.
+      drops: whether dropout is on.
+      rows: to train on.
+    """
     classic = CLASSICS[plan.net]
 
     def net(member: Member) -> Net:
@@ -118,7 +136,9 @@ def make_learner(
 
     return Learner(
         net=net,
-        optimizer=optimizer(name, "constant", steps=1),
+        optimizer=optimizer(
+            name, plan.schedule, steps=plan.epochs * (rows // batch_size)
+        ),
         loss=squared_error if classic.reconstructs else class_cross_entropy,
         batch_size=batch_size,
         epochs=plan.epochs,

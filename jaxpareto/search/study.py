@@ -38,7 +38,7 @@ def optimise(
     test: tuple[np.ndarray, np.ndarray] | None = None,
     arrangement: str | None = None,
     keep: Callable[[Group, list[Row]], None] | None = None,
-    watch: Callable[[int, Any], None] | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> list[Row]:
     """Search by the tree-structured Parzen estimator, minimising validation loss.
 
@@ -55,7 +55,7 @@ def optimise(
       test: images and targets to report on, never to choose by.
       arrangement: see `train.members`.
       keep: called with a group and its rows when its trials are told.
-      watch: called with the number of trials done and the study, after each batch.
+      watch: called with the number of trials done, after each batch.
 
     Returns:
       The table of the study: a row for each trial and fold, of all processes.
@@ -82,7 +82,7 @@ def optimise(
             _give_up(study, asked)
             raise
         if watch is not None:
-            watch(counted(study), study)
+            watch(counted(study))
     return table(study)
 
 
