@@ -30,6 +30,7 @@ def add_search(commands: Any) -> None:
     add("--epochs", type=int, default=20, help="at most")
     add("--patience", type=int, help="epochs without improvement before one stops")
     add("--schedule", default="constant", help="of the learning rate")
+    add("--loss", help="cross-entropy, squared-error or binary-cross-entropy")
     add("--min-delta", type=float, default=0.0, help="what counts as improvement")
     add("--folds", type=int, default=1, help="of a cross-validation; 1 is a split")
     add("--validation", type=float, default=0.2, help="share of the rows in a split")
@@ -78,6 +79,7 @@ def _search(asked: argparse.Namespace) -> None:
         min_delta=asked.min_delta,
         folds=asked.folds,
         schedule=asked.schedule,
+        loss=asked.loss,
     )
     search.check(plan, space, problem.data)
     run = folder.Run(

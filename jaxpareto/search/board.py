@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from jaxpareto.errors import require
-from jaxpareto.search.group import Group, Row
+from jaxpareto.search.group import CURVES, Group, Row
 from jaxpareto.search.space import HYPERPARAMETERS
 from jaxpareto.search.table import MEASURES
-
-_COLUMNS = ("train_loss", "validation_loss", "accuracy")
 
 
 def write_trials(folder: Path, group: Group, rows: list[Row]) -> None:
@@ -34,7 +32,7 @@ def write_trials(folder: Path, group: Group, rows: list[Row]) -> None:
     for row, line in zip(rows, lines, strict=True):
         with writer_of(str(folder / _name(row, group.plan.folds))) as writer:
             for epoch, values in enumerate(line[: row["epochs"]], start=1):
-                for name, value in zip(_COLUMNS, values, strict=True):
+                for name, value in zip(CURVES, values, strict=True):
                     if np.isfinite(value):
                         writer.add_scalar(name, float(value), epoch)
             given = {name: _plain(row[name]) for name in (*HYPERPARAMETERS, "status")}

@@ -1,7 +1,8 @@
 """A search on disk: its table, its figures, its study, and how to continue it.
 
 `search.json` says what is searched, `trials.csv` has a row for each trial and fold,
-`study.journal` is Optuna's, `tensorboard/` is there when asked for.
+`curves.csv` one for each of their epochs (but for a study), `study.journal` is Optuna's,
+`tensorboard/` is there when asked for.
 """
 
 import json
@@ -75,9 +76,10 @@ class Run:
 
     def by_list(self, points: Sequence[Point], *, at_once: int = AT_ONCE) -> list[Row]:
         """Train the points that are not in the table yet; return the whole table."""
-        path = self.folder / "trials.csv"
-        rows = table.read_csv(path) if path.exists() else []
+        path, long = self.folder / "trials.csv", self.folder / "curves.csv"
+        rows, curves = (table.read_csv(x) if x.exists() else [] for x in (path, long))
         done = {row["trial"] for row in rows}
+        curves = [row for row in curves if row["trial"] in done]
         left = [i for i in range(len(points)) if i not in done]
         epochs = self.plan.epochs
         bar = Progress(len(points) * epochs, len(done) * epochs, quiet=self.quiet)
@@ -95,6 +97,8 @@ class Run:
             before = 0
             rows.extend(found)
             rows.sort(key=lambda row: (row["trial"], row["fold"]))
+            curves.extend(group.curves())
+            table.write_csv(curves, long)
             table.write_csv(rows, path)
             self._show(group, found)
 

@@ -26,6 +26,9 @@ FINISHED, FAILED, PRUNED = "finished", "failed", "pruned"
 """What came of a trial: it ran to its end (or out of patience), it broke down to
 numbers that are not finite, or somebody stopped it."""
 
+CURVES = ("train_loss", "validation_loss", "accuracy")
+"""What is measured after every epoch."""
+
 
 @cache
 def _programs(learner: Learner, arrangement: str | None) -> tuple[Callable, ...]:
@@ -161,6 +164,14 @@ class Group:
                 if tested is not None:
                     row["test_loss"], row["test_accuracy"] = tested[i, fold].tolist()
                 yield row | {"seconds": share}
+
+    def curves(self) -> Iterator[Row]:
+        """Yield a row for each point, fold and epoch that was done."""
+        for i, fold in np.ndindex(self.history.shape[:2]):
+            done = self.history[i, fold][: self._seen["epoch"][i, fold]]
+            for epoch, line in enumerate(done.tolist(), start=1):
+                losses = dict(zip(CURVES, line, strict=True))
+                yield {"trial": self.numbers[i], "fold": fold, "epoch": epoch, **losses}
 
     def status(self, i: int) -> str:
         """Say what came of point `i`, or what would if nothing more happened."""

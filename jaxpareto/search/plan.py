@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from jaxpareto.errors import UsageError, check_name
-from jaxpareto.metrics import class_cross_entropy, squared_error
+from jaxpareto.metrics import LOSSES
 from jaxpareto.nets import CLASSICS
 from jaxpareto.search.space import Point, Range, Space, complete, grid
 from jaxpareto.train.examples import Examples
@@ -26,6 +26,7 @@ class Plan:
       min_delta: by how much the validation loss must fall to count as improvement.
       folds: of the cross-validation; 1 is a plain split.
       schedule: of the learning rate over all epochs, a name of `SCHEDULES`.
+      loss: a name of `LOSSES`; by default what suits the network.
     """
 
     net: str
@@ -36,11 +37,14 @@ class Plan:
     min_delta: float = 0.0
     folds: int = 1
     schedule: str = "constant"
+    loss: str | None = None
 
     def __post_init__(self):
         """Refuse what cannot be run."""
         check_name(self.net, CLASSICS, "network")
         check_name(self.schedule, SCHEDULES, "schedule")
+        if self.loss is not None:
+            check_name(self.loss, LOSSES, "loss")
         least = {"epochs": 1, "patience": 1, "min_delta": 0.0, "folds": 1}
         for name, low in least.items():
             found = getattr(self, name)
@@ -134,12 +138,13 @@ def make_learner(
             dropout=member.dropout,
         )
 
+    usual = "squared-error" if classic.reconstructs else "cross-entropy"
     return Learner(
         net=net,
         optimizer=optimizer(
             name, plan.schedule, steps=plan.epochs * (rows // batch_size)
         ),
-        loss=squared_error if classic.reconstructs else class_cross_entropy,
+        loss=LOSSES[plan.loss or usual],
         batch_size=batch_size,
         epochs=plan.epochs,
         patience=plan.patience,
