@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import leaderboard, toy_fronts
+from experiments import classics, digits, leaderboard, toy_fronts
 from jaxpareto import cli
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +98,54 @@ def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
     found.write_text("{")
     status, _, other = board()
     assert status == 1 and "is damaged" in other
+
+
+def test_classics_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
+    """A grid of the first report; called again, it reads its table back."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    call = ["--size", "smoke", "--out", str(tmp_path / "x"), "--parts"]
+
+    def run(*words):
+        status = cli.guarded(classics._parser, [*call, *words])
+        return status, *capsys.readouterr()
+
+    status, out, _ = run("early")
+    assert status == 0 and "4 networks: 4 finished" in out
+    folder = tmp_path / "x" / "early"
+    assert len((folder / "curves.csv").read_text().splitlines()) == 1 + 4 * 2
+    for name in ("width", "learning-rate", "correlations", "parallel"):
+        assert (folder / f"{name}.png").stat().st_size > 5_000
+    table = (folder / "trials.csv").read_text()
+    assert run("early")[1] == out and (folder / "trials.csv").read_text() == table
+    status, _, error = run("earli")
+    assert status == 2 and "did you mean early" in error
+
+
+def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
+    """The last figure of classifiers, and one of autoencoders; then nothing is left."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setitem(digits.SIZES, "smoke", digits.Size(2, 2, 2, 2))
+    call = ["--size", "smoke", "--out", str(tmp_path), "--parts"]
+    parts = "3.3-layers,3.10-base"
+    assert cli.guarded(digits._parser, [*call, parts]) == 0
+    out = capsys.readouterr().out
+    assert "| 64-10 | " in out and "| 64-200-50-200-64 | " in out
+    result = json.loads((tmp_path / "result-smoke.json").read_text())
+    assert result["3.3-layers"]["64-10"]["test_accuracy"][0] > 0.2
+    assert result["3.10-base"]["64-200-50-200-64"]["parameters"] == 46_114
+    for name in ("3.3-layers", "3.10-base", "3.10-base-images"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 2_000
+    assert cli.guarded(digits._parser, [*call, parts]) == 0
+    assert capsys.readouterr().out == out
+    assert cli.guarded(digits._parser, [*call, "3.15"]) == 2
+
+
+@pytest.mark.slow
+def test_digits_cluster_in_the_latent_space(tmp_path):
+    size = digits.Size(1, 60, 1, 2)
+    rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
+    assert 0.4 < rows["k-means, latent 10"]["adjusted_rand"][0] <= 1.0
+    assert (tmp_path / "clusters-map.png").stat().st_size > 10_000
 
 
 def test_the_corner_is_what_each_network_does_at_its_own_task():

@@ -1,8 +1,8 @@
 """A search on disk: its table, its figures, its study, and how to continue it.
 
 `search.json` says what is searched, `trials.csv` has a row for each trial and fold,
-`curves.csv` one for each of their epochs (but for a study), `study.journal` is Optuna's,
-`tensorboard/` is there when asked for.
+`curves.csv` one for each of their epochs (but for a study), `study.journal` is what
+Optuna knows, `tensorboard/` is there when asked for.
 """
 
 import json
