@@ -10,9 +10,9 @@ round; the table has medians over rounds, without compilation, and the ratio to 
 round by round. Without `--data-dir` the images are noise, which costs the same.
 
 `one by one` is one compiled program for each width, called for each member; `ours` is
-what `jaxpareto search` does on this machine: one program for all widths, members shared
-out among one device for each core. All start from the same weights in the same order
-but PyTorch, and their losses must agree.
+`search.run` as `jaxpareto search` calls it: on a CPU one device for each core, which
+trains its share of the members one after another. All but PyTorch start from the same
+weights and see the same order, and their losses must agree.
 """
 
 import argparse
@@ -25,12 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 from _turns import take_turns
 
+from jaxpareto import search
 from jaxpareto.backend import one_device_per_core
 from jaxpareto.data import load_source
-from jaxpareto.search.plan import Plan, make_learner
+from jaxpareto.search import Plan
+from jaxpareto.search.plan import make_learner
 from jaxpareto.train import fit
 from jaxpareto.train.examples import Examples, split_rows
-from jaxpareto.train.members import choose_arrangement, over_members, places
+from jaxpareto.train.members import over_members
 
 RATES, WIDTHS = (1e-5, 1e-4, 1e-3, 1e-2), (150, 200, 250, 300)
 GRID = [(rate, width) for rate in RATES for width in WIDTHS]
@@ -51,49 +53,60 @@ def examples(rows: int, data_dir: str | None) -> Examples:
     return split_rows(images, labels.astype(np.int32), order[:rows], order[rows:])
 
 
-def stacked(how: str, data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
-    """Return a function that trains the grid as one program."""
-    devices = jax.devices() if how == "ours" else jax.devices()[:1]
-    slots = places(len(GRID), devices=devices)
+def vmapped(data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
+    """Return a function that trains the grid as one `vmap` on one device."""
     rates, widths = (np.array(x) for x in zip(*GRID, strict=True))
     zeros = np.zeros(len(GRID), np.float32)
-    none = zeros.astype(np.int32)
-    rates, widths = rates.astype(np.float32), widths.astype(np.int32)
-    member = fit.Member(rates, zeros, zeros, none, none, (widths,))
-    mine = jax.tree.map(lambda x: x[slots], member)
-    learner = make_learner(
+    whole = zeros.astype(np.int32), zeros.astype(np.int32), (widths.astype(np.int32),)
+    members = fit.Member(rates.astype(np.float32), zeros, zeros, *whole)
+    learner = learner_of(max(WIDTHS), asked)
+    run = over_members(
+        lambda _, one, data: fit.fit(learner, one, data).history[0],
+        arrangement="vmap",
+        devices=jax.devices()[:1],
+    )
+
+    def go() -> None:
+        LOSSES["vmap"] = np.asarray(run(None, members, data))[:, 1]
+
+    return go
+
+
+def ours(data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
+    """Return a function that trains the grid as `jaxpareto search` does."""
+    points = search.grid(
+        {
+            "learning-rate": RATES,
+            "width": WIDTHS,
+            "batch-size": [asked.batch_size],
+            "optimizer": [asked.optimizer],
+        }
+    )
+
+    def go() -> None:
+        rows = search.run(PLAN, points, data)
+        LOSSES["ours"] = np.array([row["validation_loss"] for row in rows])
+
+    return go
+
+
+def learner_of(width: int, asked: argparse.Namespace) -> fit.Learner:
+    """Make the program of one width."""
+    return make_learner(
         PLAN,
         asked.batch_size,
-        (max(WIDTHS),),
+        (width,),
         asked.optimizer,
         drops=False,
         rows=asked.rows,
     )
-    run = over_members(
-        lambda _, one, data: fit.fit(learner, one, data).history[0],
-        arrangement=choose_arrangement() if how == "ours" else how,
-        devices=devices,
-    )
-
-    def go() -> None:
-        found = np.asarray(run(None, mine, data))
-        LOSSES[how] = found[np.argsort(slots)][:, 1]
-
-    return go
 
 
 def alone(data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
     """Return a function that trains the members one by one, each at its own width."""
     programs = {}
     for width in WIDTHS:
-        learner = make_learner(
-            PLAN,
-            asked.batch_size,
-            (width,),
-            asked.optimizer,
-            drops=False,
-            rows=asked.rows,
-        )
+        learner = learner_of(width, asked)
         programs[width] = jax.jit(
             lambda one, data, learner=learner: fit.fit(learner, one, data).history[0]
         )
@@ -170,8 +183,8 @@ def main() -> None:
     print(f"jax {jax.__version__} on {device}, {platform.processor()}")
     contenders = {
         "one by one": alone(data, asked),
-        "vmap": stacked("vmap", data, asked),
-        "ours": stacked("ours", data, asked),
+        "vmap": vmapped(data, asked),
+        "ours": ours(data, asked),
     }
     if not asked.no_torch:
         contenders["pytorch"] = torch_alone(data, asked)

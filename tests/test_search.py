@@ -253,6 +253,11 @@ def test_points_that_share_a_program_are_grouped():
     many = points("learning-rate=1,2", "depth=1,2", "dropout=0,0.5")
     assert sorted(map(len, groups(plan(net="mlp"), many, 64))) == [2, 2, 2, 2]
     assert sorted(map(len, groups(plan(net="mlp"), many, 1))) == [1] * 8
+    # Widths of a factor of two apart do not pay for each other.
+    wide = points("width=150,200,250,300", "seed=0,1")
+    assert groups(plan(), wide, 64) == [list(range(8))]
+    assert groups(plan(), wide, 64, alike=0.7) == [[4, 5, 6, 7], [0, 1, 2, 3]]
+    assert groups(plan(), wide, 64, alike=1.0) == [[6, 7], [4, 5], [2, 3], [0, 1]]
 
 
 def test_members_are_dealt_to_devices_and_come_back_in_order():
@@ -455,3 +460,20 @@ def test_a_study_prunes_and_tells_what_broke_down(tmp_path, monkeypatch):
     assert states == {"PRUNED", "FAIL"}
     assert optuna.logging.get_verbosity() == optuna.logging.WARNING
     assert json.dumps(rows)
+
+
+def test_figures_of_one_network_or_none_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    from jaxpareto.search import figures
+
+    row = {"status": "finished", "learning-rate": 0.1, "validation_loss": 0.5}
+    row |= {"accuracy": 0.5, "seconds": 1.0, "trial": 0}
+    history = np.array([[[1.0, 0.9, 0.1], [0.5, 0.6, 0.2], [np.nan] * 3]])
+    for rows in ([], [row], [row, row | {"learning-rate": 0.2, "accuracy": 0.6}]):
+        for draw in (figures.correlation_figure, figures.parallel_figure):
+            figures.save(draw(rows), tmp_path / "x.png")
+    figures.save(figures.effect_figure([row, row], "learning-rate"), tmp_path / "y.png")
+    figures.save(figures.curves_figure({"a": history}), tmp_path / "z.png")
+    assert not list(tmp_path.glob(".*")) and len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(RunError, match="cannot write"):
+        figures.save(draw([row]), tmp_path / "no" / "x.png")

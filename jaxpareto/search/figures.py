@@ -26,6 +26,9 @@ def correlation_figure(rows: Sequence[Row]) -> "Figure":
     names, matrix = correlations(rows)
     figure = _figure(1.8 + 0.5 * len(names), 1.2 + 0.5 * len(names))
     axes = figure.subplots()
+    if not names:
+        axes.set_title("nothing varies")
+        return figure
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
     places = range(len(names))
     axes.set_xticks(places, names, rotation=60, ha="right")
@@ -56,6 +59,7 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
     values = np.array([[_scaled(name, row[name]) for name in names] for row in rows])
     figure = _figure(1.5 + 1.3 * len(names), 3.2)
     axes = figure.subplots()
+    values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         axes.set_title("no trial has finished")
         return figure

@@ -49,7 +49,7 @@ class Group:
       points: what they are.
       numbers: the trial number of each.
       pruned: [points] bool, which were stopped.
-      seconds: of training so far.
+      seconds: of training so far, and of compiling before it.
     """
 
     def __init__(

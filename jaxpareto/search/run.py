@@ -1,6 +1,7 @@
 """Train any points to their end: sorted into groups, each one compiled call."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,13 @@ from jaxpareto.search.group import Group, Row
 from jaxpareto.search.plan import Plan, widths_of
 from jaxpareto.search.space import Point
 from jaxpareto.train.examples import Examples
+from jaxpareto.train.members import choose_arrangement
 
 AT_ONCE = 64
 """Most points of a group: what a kill can lose."""
+ALIKE = 0.7
+"""How alike networks must be to share a program where they run one after another: a
+program more takes a second or two to compile, and of 150 units among 300 half idle."""
 
 
 def run(
@@ -46,7 +51,9 @@ def run(
     """
     numbers = range(len(points)) if numbers is None else numbers
     pause, rows = every or plan.epochs, []
-    for chosen in groups(plan, points, at_once):
+    # One after another, a narrow network pays for every unit that it does not use.
+    mapped = (arrangement or choose_arrangement()) == "map"
+    for chosen in groups(plan, points, at_once, alike=ALIKE if mapped else 0.0):
         group = Group(
             plan,
             [points[i] for i in chosen],
@@ -67,15 +74,46 @@ def run(
     return sorted(rows, key=lambda row: (row["trial"], row["fold"]))
 
 
-def groups(plan: Plan, points: Sequence[Point], at_once: int) -> list[list[int]]:
-    """Say which points share a program, at most `at_once` in each group."""
+def groups(
+    plan: Plan, points: Sequence[Point], at_once: int, *, alike: float = 0.0
+) -> list[list[int]]:
+    """Say which points share a program.
+
+    Args:
+      plan: of the search.
+      points: any.
+      at_once: most points of a group.
+      alike: how large the least network of a group must be beside the largest, by the
+        products of a step; 0 lets any share a program.
+
+    Returns:
+      The numbers of the points of each group.
+    """
     found: dict[Any, list[int]] = {}
+    cost = [_products(plan, widths_of(plan, point)) for point in points]
     for i, point in enumerate(points):
         layers = len(widths_of(plan, point))
         key = (point["batch-size"], point["optimizer"], layers, point["dropout"] > 0)
         found.setdefault(key, []).append(i)
     return [
         each[first : first + at_once]
-        for each in found.values()
+        for kind in found.values()
+        for each in _alike(kind, cost, alike)
         for first in range(0, len(each), at_once)
     ]
+
+
+def _alike(numbers: list[int], cost: list[int], share: float) -> list[list[int]]:
+    """Cut points into runs, from the largest network down."""
+    runs: list[list[int]] = []
+    for i in sorted(numbers, key=lambda i: -cost[i]):
+        if not runs or cost[i] < share * cost[runs[-1][0]]:
+            runs.append([])
+        runs[-1].append(i)
+    return [sorted(run) for run in runs]
+
+
+def _products(plan: Plan, widths: tuple[int, ...]) -> int:
+    """Count the weights of the dense layers."""
+    sizes = (plan.image[0] * plan.image[1], *widths, plan.classes)
+    return sum(a * b for a, b in pairwise(sizes))
