@@ -59,6 +59,7 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
     values = np.array([[_scaled(name, row[name]) for name in names] for row in rows])
     figure = _figure(1.5 + 1.3 * len(names), 3.2)
     axes = figure.subplots()
+    values = values.reshape(-1, len(names))
     values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         axes.set_title("no trial has finished")

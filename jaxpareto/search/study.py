@@ -117,8 +117,13 @@ def open_study(journal: Path, seed: int = 0) -> Any:
         study_name=NAME,
         load_if_exists=True,
     )
-    # The same seed again would draw the same start once more.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    # The same seed again would draw the same start once more, here or in a process that
+    # shares the study.
+    sessions = study.user_attrs.get("sessions", 0) + 1
+    study.set_user_attr("sessions", sessions)
+    drawn = np.random.SeedSequence([seed, sessions, len(study.trials)])
+    own = int(drawn.generate_state(1)[0])
+    study.sampler = optuna.samplers.TPESampler(seed=own)
     study.pruner = optuna.pruners.MedianPruner()
     for trial in study.trials:
         if not trial.state.is_finished() and not _alive(trial):
