@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import classics, digits, leaderboard, toy_fronts
+from experiments import classics, digits, leaderboard, multimnist, toy_fronts
 from jaxpareto import cli
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,19 @@ def test_multimnist_smoke(tmp_path):
     result = json.loads((tmp_path / "x" / "result.json").read_text())
     assert len(result["accuracy"]["hypernetwork"]["test"]) == 9
     assert (tmp_path / "x" / "front.png").stat().st_size > 10_000
+
+
+def test_multimnist_grid_leaves_out_what_the_call_says(tmp_path, capsys):
+    words = ["--preset", "grid", "--data", "multi-digits", "--network", "mlp"]
+    words += ["--epochs", "1"]
+    words += ["--train-pairs", "600", "--test-pairs", "50", "--batch-size", "50"]
+    call = [*words, "--out", str(tmp_path / "x")]
+    assert cli.guarded(multimnist._parser, call) == 0
+    out = capsys.readouterr().out
+    assert out.count("| mlp |") == 2 and "| rmsprop | 1 |" in out
+    rows = json.loads((tmp_path / "x" / "grid.json").read_text())
+    assert rows[0]["validation"] >= rows[1]["validation"] > 0.05
+    assert {path.name for path in (tmp_path / "x").iterdir()} >= {"adam", "rmsprop"}
 
 
 def test_toy_fronts_smoke_and_what_it_refuses(tmp_path, capsys):

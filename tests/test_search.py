@@ -387,6 +387,34 @@ def test_wrong_words_leave_no_folder(words, message, tmp_path, capsys):
     assert call(*words.split()) == 2, "and --out is missing"
 
 
+def test_devices_change_nothing(tmp_path):
+    """Three members on two devices, in a process of their own; one place is spare."""
+    words = ["--net", "perceptron", "--grid", "learning-rate=1e-3,1e-2,1e-1"]
+    words += ["--rows", "60", "--epochs", "2", "--patience", "1", "--quiet"]
+    words += ["--out", str(tmp_path / "x")]
+    two = "--xla_force_host_platform_device_count=2"
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxpareto.cli", "search", *words],
+        env=os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {two}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    problem = source.load("perceptron", "digits", rows=60)
+    alone = search.run(
+        Plan("perceptron", (8, 8), 10, epochs=2, patience=1),
+        search.grid(search.parse(["learning-rate=1e-3,1e-2,1e-1"])),
+        problem.data,
+        test=problem.test,
+    )
+    together = search.read_csv(tmp_path / "x" / "trials.csv")
+    np.testing.assert_allclose(losses(together), losses(alone), atol=1e-5)
+    for name in ("trial", "status", "epochs", "best_epoch"):
+        assert [row[name] for row in together] == [row[name] for row in alone]
+    for a, b in zip(together, alone, strict=True):
+        assert a["test_loss"] == pytest.approx(b["test_loss"], abs=1e-4)
+
+
 # -- Optuna
 
 
