@@ -17,7 +17,6 @@ weights and see the same order, and their losses must agree.
 
 import argparse
 import platform
-import time
 from collections.abc import Callable, Iterator
 
 import jax
@@ -188,10 +187,6 @@ def main() -> None:
     }
     if not asked.no_torch:
         contenders["pytorch"] = torch_alone(data, asked)
-    for name, go in contenders.items():
-        began = time.perf_counter()
-        go()
-        print(f"{name}: first turn {time.perf_counter() - began:.1f} s", flush=True)
     for line in table(take_turns(contenders, 1, asked.rounds)):
         print(line)
     worst = max(np.abs(each - LOSSES["ours"]).max() for each in LOSSES.values())
