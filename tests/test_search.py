@@ -271,6 +271,8 @@ def test_members_are_dealt_to_devices_and_come_back_in_order():
 
 # -- tables
 
+STATES = ("failed", "pruned", "finished")
+
 
 def test_correlations_are_those_of_numpy_on_logarithms():
     rows = [
@@ -284,6 +286,14 @@ def test_correlations_are_those_of_numpy_on_logarithms():
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert search.best(rows, "accuracy")["trial"] == 0
     assert np.isnan(search.correlations(rows[:1], ["accuracy"])[1]).all()
+    some = [{"weight-decay": x} for x in (1e-4, 1e-2)]
+    assert table.scaled(some, "weight-decay")[0].tolist() == [-4.0, -2.0]
+    none = [{"weight-decay": 0.0}, *some]
+    assert table.scaled(none, "weight-decay")[0].tolist() == [0.0, 1e-4, 1e-2]
+    (mean,) = search.average(
+        [{"status": x, "fold": i, "seconds": 1.0} for i, x in enumerate(STATES)]
+    )
+    assert mean["status"] == "failed" and mean["seconds"] == 1.0
     with pytest.raises(RunError, match="no trial has finished"):
         search.best(rows[-1:], "accuracy")
 

@@ -7,18 +7,16 @@ no window, no global state, no backend to choose.
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxpareto.errors import RunError, require
 from jaxpareto.search.group import FINISHED, Row
-from jaxpareto.search.table import MEASURES, correlations, numeric
+from jaxpareto.search.table import MEASURES, correlations, numeric, scaled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_LOGARITHMIC = ("learning-rate", "weight-decay")
 
 
 def correlation_figure(rows: Sequence[Row]) -> "Figure":
@@ -56,10 +54,10 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
     rows = [row for row in rows if row["status"] == FINISHED]
     given = [name for name in numeric(rows) if name not in MEASURES]
     names = [*given, measure]
-    values = np.array([[_scaled(name, row[name]) for name in names] for row in rows])
+    columns = [scaled(rows, name) for name in names]
     figure = _figure(1.5 + 1.3 * len(names), 3.2)
     axes = figure.subplots()
-    values = values.reshape(-1, len(names))
+    values = np.stack([column for column, _ in columns], axis=1)
     values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
         axes.set_title("no trial has finished")
@@ -72,10 +70,11 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
         axes.plot(line, color=colour, linewidth=0.8, alpha=0.8)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
-    for place, name in enumerate(names):
+    for place in range(len(names)):
         axes.axvline(place, color="0.6", linewidth=0.6)
         for height, end in ((-0.05, low[place]), (1.02, high[place])):
-            axes.text(place, height, _told(name, end), ha="center", size=7)
+            told = 10**end if columns[place][1] else end
+            axes.text(place, height, f"{told:.4g}", ha="center", size=7)
     axes.set_ylim(-0.1, 1.1)
     return figure
 
@@ -86,7 +85,8 @@ def effect_figure(
     """Draw measures against one hyperparameter: each trial, and the means."""
     rows = [row for row in rows if row["status"] == FINISHED]
     figure = _figure(3.2 * len(measures), 2.8)
-    x = np.array([float(row[name]) for row in rows])
+    x, logged = scaled(rows, name)
+    x = 10**x if logged else x
     for axes, measure in zip(
         figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True
     ):
@@ -96,7 +96,7 @@ def effect_figure(
         axes.plot(at, [y[x == each].mean() for each in at], "o-", color="C0", ms=4)
         axes.set_xlabel(name)
         axes.set_ylabel(measure)
-        if name in _LOGARITHMIC and len(x) and x.min() > 0:
+        if logged:
             axes.set_xscale("log")
     return figure
 
@@ -162,12 +162,3 @@ def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _scaled(name: str, value: Any) -> float:
-    number = float(value)
-    return np.log10(number) if name in _LOGARITHMIC and number > 0 else number
-
-
-def _told(name: str, value: float) -> str:
-    return f"{10**value:.3g}" if name in _LOGARITHMIC else f"{value:.4g}"

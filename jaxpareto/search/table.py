@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.search.group import FINISHED, Row
+from jaxpareto.search.group import FAILED, FINISHED, PRUNED, Row
 from jaxpareto.search.space import HYPERPARAMETERS
 
 MEASURES = (
@@ -134,7 +134,7 @@ def correlations(
             raise UsageError(f"the table has no column {name!r}")
     if len(rows) < 2:
         return names, np.full((len(names), len(names)), np.nan)
-    values = np.array([[_scaled(name, row[name]) for name in names] for row in rows])
+    values = np.stack([scaled(rows, name)[0] for name in names], axis=1)
     centred = values - values.mean(axis=0)
     norms = np.linalg.norm(centred, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -162,11 +162,15 @@ def _told(row: Row, name: str) -> bool:
     return name in row and math.isfinite(row[name])
 
 
-def _scaled(name: str, value: Any) -> float:
-    number = _number(value)
-    if name in ("learning-rate", "weight-decay") and number > 0:
-        return math.log(number)
-    return number
+def scaled(rows: Sequence[Row], name: str) -> tuple[np.ndarray, bool]:
+    """Return a column as numbers, and whether they are logarithms to the base of 10.
+
+    They are for what is searched by its logarithm, unless it is zero somewhere.
+    """
+    values = np.array([_number(row[name]) for row in rows])
+    known = HYPERPARAMETERS.get(name)
+    logged = known is not None and known.log and bool(np.all(values > 0))
+    return (np.log10(values) if logged else values), logged
 
 
 def _number(value: Any) -> float:
@@ -178,8 +182,9 @@ def _number(value: Any) -> float:
 
 
 def _mean(row: Row, each: Sequence[Row]) -> Row:
-    states = sorted({one["status"] for one in each}, key=("pruned", "failed").count)
-    row |= {"status": states[-1] if states else FINISHED, "count": len(each)}
+    ranks = (FINISHED, PRUNED, FAILED)
+    worst = max((one["status"] for one in each), key=ranks.index)
+    row |= {"status": worst, "count": len(each)}
     for name in MEASURES:
         if name in each[0]:
             values = np.array([one[name] for one in each], float)
