@@ -174,7 +174,7 @@ def test_full_batches_are_gradient_descent_by_hand():
 
 def test_arrangements_and_company_change_nothing():
     """`vmap`, one after another, alone, or beside one that breaks down: the same."""
-    mixed = points("learning-rate=1e-2,1e38,3e-2", "width=3,7", "seed=0,1")
+    mixed = points("learning-rate=1e-2,1e38,3e-2", "width=5,7", "seed=0,1")
     calm = [point for point in mixed if point["learning-rate"] < 1]
     found = {
         how: search.run(plan(patience=2), mixed, DATA, arrangement=how)
@@ -183,27 +183,30 @@ def test_arrangements_and_company_change_nothing():
     status = {how: [row["status"] for row in rows] for how, rows in found.items()}
     assert "failed" in status["map"][4:8] and status["map"] == status["vmap"]
     np.testing.assert_allclose(losses(found["map"]), losses(found["vmap"]), rtol=1e-5)
-    apart = search.run(plan(patience=2), calm, DATA, arrangement="map", at_once=3)
+    apart = search.run(plan(patience=2), calm, DATA, arrangement="map", at_once=4)
     kept = [row for row in found["map"] if row["learning-rate"] < 1]
     assert {row["status"] for row in kept} == {"finished"}
     np.testing.assert_allclose(losses(apart), losses(kept), atol=1e-5)
-    # The narrow ones lived inside seven units; here they are three for themselves.
-    narrow = [point for point in calm if point["width"] == 3]
+    # The narrow ones lived inside seven units; here they are five for themselves.
+    narrow = [point for point in calm if point["width"] == 5]
     own = search.run(plan(patience=2), narrow, DATA)
     np.testing.assert_allclose(
-        losses(own), [x["validation_loss"] for x in kept if x["width"] == 3], atol=1e-5
+        losses(own), [x["validation_loss"] for x in kept if x["width"] == 5], atol=1e-5
     )
 
 
-@pytest.mark.parametrize("arrangement", ["map", "vmap"])
-def test_early_stopping_is_the_rule_applied_to_the_curve(arrangement):
-    """Each stops where patience runs out on the curve it has without stopping."""
+def test_early_stopping_is_the_rule_applied_to_the_curve():
+    """Each stops where patience runs out on the curve it has without stopping.
+
+    Under `vmap`, where those that have stopped go on being computed and must not move;
+    that the other arrangement gives the same is tested above.
+    """
     many = points("learning-rate=0.03,0.3,3", "seed=0..2", "optimizer=sgd")
     long = plan(net="perceptron", epochs=12)
-    free = Group(long, many, DATA, arrangement=arrangement)
+    free = Group(long, many, DATA, arrangement="vmap")
     free.advance(12)
     short = plan(net="perceptron", epochs=12, patience=2, min_delta=0.02)
-    group = Group(short, many, DATA, arrangement=arrangement)
+    group = Group(short, many, DATA, arrangement="vmap")
     for until in (1, 5, 12):  # in pieces or at once
         group.advance(until)
     assert group.done.all()
@@ -223,15 +226,15 @@ def test_early_stopping_is_the_rule_applied_to_the_curve(arrangement):
 
 
 def test_a_fold_is_a_split_of_its_own():
-    many = points("learning-rate=0.03", "dropout=0.2", "width=4")
+    many = points("learning-rate=0.03")
     data = fold_rows(IMAGES, LABELS, 3)
-    rows = search.run(plan(folds=3), many, data)
+    rows = search.run(plan(net="perceptron", folds=3), many, data)
     assert [row["fold"] for row in rows] == [0, 1, 2]
     counted = np.asarray(data.counted[1]) > 0
     alone = split_rows(
         IMAGES, LABELS, data.train[1], np.asarray(data.validation[1])[counted]
     )
-    (row,) = search.run(plan(), many, alone)
+    (row,) = search.run(plan(net="perceptron"), many, alone)
     np.testing.assert_allclose(row["validation_loss"], losses(rows)[1], atol=1e-5)
     (mean,) = search.average(rows)
     np.testing.assert_allclose(mean["validation_loss"], losses(rows).mean(), rtol=1e-6)
@@ -239,7 +242,7 @@ def test_a_fold_is_a_split_of_its_own():
 
 
 def test_pruned_points_stand_still_and_are_told_apart():
-    group = Group(plan(), points("seed=0..2", "width=3"), DATA)
+    group = Group(plan(net="perceptron"), points("seed=0..2"), DATA)
     group.advance(2)
     group.prune(np.array([False, True, False]))
     group.advance(6)
@@ -338,13 +341,13 @@ def events(folder):
 
 
 def test_a_grid_by_the_command_can_be_continued(tmp_path, capsys):
-    grid = ["--grid", "learning-rate=1e-2,1e25", "width=8,16", "batch-size=20"]
+    grid = ["--grid", "learning-rate=1e-2,1e25", "width=12,16", "batch-size=20"]
     words = ["--net", "shallow", *grid, *SMALL, "--out", tmp_path / "x"]
     assert call(*words, "--tensorboard") == 0
     out = capsys.readouterr().out
     assert "4 networks: 2 finished, 0 pruned, 2 failed" in out
     rows = search.read_csv(tmp_path / "x" / "trials.csv")
-    assert [row["width"] for row in rows] == [8, 16, 8, 16]
+    assert [row["width"] for row in rows] == [12, 16, 12, 16]
     assert all(row["test_accuracy"] > 0.2 for row in rows[:2])
     for name in ("correlations.png", "parallel.png"):
         assert (tmp_path / "x" / name).stat().st_size > 5_000
