@@ -174,7 +174,8 @@ def test_full_batches_are_gradient_descent_by_hand():
 
 def test_arrangements_and_company_change_nothing():
     """`vmap`, one after another, alone, or beside one that breaks down: the same."""
-    mixed = points("learning-rate=1e-2,1e38,3e-2", "width=5,7", "seed=0,1")
+    words = "learning-rate=1e-2,1e38,3e-2", "width=5,7", "seed=0,1", "dropout=0.2"
+    mixed = points(*words)
     calm = [point for point in mixed if point["learning-rate"] < 1]
     found = {
         how: search.run(plan(patience=2), mixed, DATA, arrangement=how)

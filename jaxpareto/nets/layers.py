@@ -30,7 +30,9 @@ def dropout(key: Key | None, x: Array, rate: float | Array) -> Array:
     """
     if key is None or (isinstance(rate, float) and rate == 0.0):
         return x
-    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    # The generator counts along the last axis first: drawn unit by unit, a network that
+    # is padded with more units drops the same ones of its own.
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape[::-1]).T
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
