@@ -7,18 +7,25 @@ the hypernetwork to train. Here both go through the same trainer: the nine at on
     python experiments/multimnist.py --preset smoke --out runs/smoke
     python experiments/multimnist.py --preset protocol-a --data-dir DATA --out runs/a
     python experiments/multimnist.py --preset report --data-dir DATA --out runs/report
+    python experiments/multimnist.py --preset grid --data-dir DATA --out runs/grid
 
 | preset | data | network | epochs | time on 2 cores |
 | --- | --- | --- | --- | --- |
 | `smoke` | multi-digits | MLP | 3 | a minute or so |
 | `protocol-a` | multi-mnist, fresh pairs | LeNet | 10 | half an hour |
 | `report` | multi-mnist | CNN 32-64-96, RMSprop | 50 | a day; use a GPU |
+| `grid` | multi-mnist | CNN, four sets of filters | 50, 70 | use a GPU |
+
+`grid` is the report's search, of the nine networks alone: Adam or RMSprop, 50 or 70
+epochs, four sets of filters. A setting that the call gives is not searched.
 
 What was found is in `README.md` and `experiments/LOG.md`. Any setting of
 `jaxpareto front` can be added and holds for both; a killed run continues when the same
 command is given again.
 """
 
+import argparse
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -70,6 +77,62 @@ PRESETS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"warmup": 200},
     ),
 }
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "optimizer": ("adam", "rmsprop"),
+    "epochs": (50, 70),
+    "network": ("cnn-16-16-32", "cnn-16-32-64", "cnn-32-64-64", "cnn-32-64-96"),
+}
+"""What the report searched."""
+
+
+def grid(
+    out: Path, *, data_dir: str | None = None, **settings: Any
+) -> list[dict[str, Any]]:
+    """Train the nine networks with each combination of `AXES`.
+
+    Args:
+      out: folder; each combination has a run in it.
+      data_dir: folder of the source images.
+      settings: of `jaxpareto front`; an axis that is given has that value alone.
+
+    Returns:
+      A row for each combination, the best on validation first, as in `out/grid.json`:
+      accuracies are means of the two tasks, at the preference that is best on
+      validation.
+    """
+    both, _, nine = PRESETS["report"]
+    axes = {name: x for name, x in AXES.items() if name not in settings}
+    rows = []
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        name = "-".join(map(str, values)) or "only"
+        print(f"{name}:", file=sys.stderr)
+        alone = {"conditioner": "independent", "prefs_per_step": 9}
+        config = configure(**(both | nine | settings | chosen | alone))
+        front, _ = train_front(config, out / name, data_dir=data_dir, resume=True)
+        tasks, wishes = load_data(config, data_dir), front.prefs()
+        validation = accuracy(front, wishes, tasks.validation)
+        at = int(np.argmax(validation))
+        rows.append(
+            {each: getattr(config, each) for each in AXES}
+            | {
+                "preference": wishes[at].round(6).tolist(),
+                "validation": validation[at],
+                "test": accuracy(front, wishes, tasks.test)[at],
+            }
+        )
+    rows.sort(key=lambda row: -row["validation"])
+    write_json(out / "grid.json", rows)
+    print("| optimizer | epochs | network | preference | validation | test |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        wish = ", ".join(f"{x:.2g}" for x in row["preference"])
+        print(
+            f"| {row['optimizer']} | {row['epochs']} | {row['network']} | {wish} | "
+            f"{100 * row['validation']:.2f} % | {100 * row['test']:.2f} % |"
+        )
+    return rows
 
 
 def main(
@@ -174,17 +237,19 @@ def table(result: dict[str, Any]) -> str:
 
 def _parser() -> cli.Parser:
     parser = cli.script_parser("multimnist.py", __doc__)
-    parser.add_argument("--preset", default="smoke", help=", ".join(PRESETS))
+    parser.add_argument("--preset", default="smoke", help=", ".join([*PRESETS, "grid"]))
     cli.add_settings(parser)
-    parser.set_defaults(
-        run=lambda asked: main(
-            asked.preset,
-            asked.out,
-            data_dir=asked.data_dir,
-            **cli.given_settings(asked),
-        )
-    )
+    parser.set_defaults(run=_run)
     return parser
+
+
+def _run(asked: argparse.Namespace) -> None:
+    given = {"data_dir": asked.data_dir, **cli.given_settings(asked)}
+    check_name(asked.preset, [*PRESETS, "grid"], "preset")
+    if asked.preset == "grid":
+        grid(asked.out, **given)
+    else:
+        main(asked.preset, asked.out, **given)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ class Net(NamedTuple):
     Attributes:
       init: `init(key) -> params`; the key is consumed.
       apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float, or
-        [b, h, w, channels], logits [b, m, c]. A key turns dropout on.
+        [b, h, w, channels], logits [b, m, c]. A network with a single task answers
+        logits [b, c], and an autoencoder pixels [b, h w] in [0, 1]. A key turns dropout
+        on.
       features: `features(params, images) -> [b, d]`, what all heads see: the shared
         representation just before them, without dropout. None if there is none.
     """

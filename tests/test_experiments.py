@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments import class_decay, leaderboard, toy_fronts
+from experiments import (
+    class_decay,
+    classics,
+    digits,
+    leaderboard,
+    multimnist,
+    toy_fronts,
+)
 from jaxpareto import cli
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +39,19 @@ def test_multimnist_smoke(tmp_path):
     result = json.loads((tmp_path / "x" / "result.json").read_text())
     assert len(result["accuracy"]["hypernetwork"]["test"]) == 9
     assert (tmp_path / "x" / "front.png").stat().st_size > 10_000
+
+
+def test_multimnist_grid_leaves_out_what_the_call_says(tmp_path, capsys):
+    words = ["--preset", "grid", "--data", "multi-digits", "--network", "mlp"]
+    words += ["--epochs", "1"]
+    words += ["--train-pairs", "600", "--test-pairs", "50", "--batch-size", "50"]
+    call = [*words, "--out", str(tmp_path / "x")]
+    assert cli.guarded(multimnist._parser, call) == 0
+    out = capsys.readouterr().out
+    assert out.count("| mlp |") == 2 and "| rmsprop | 1 |" in out
+    rows = json.loads((tmp_path / "x" / "grid.json").read_text())
+    assert rows[0]["validation"] >= rows[1]["validation"] > 0.05
+    assert {path.name for path in (tmp_path / "x").iterdir()} >= {"adam", "rmsprop"}
 
 
 def test_toy_fronts_smoke_and_what_it_refuses(tmp_path, capsys):
@@ -136,6 +156,54 @@ def test_class_decay_smoke_and_what_it_refuses(tmp_path, capsys):
     (out / "result.json").write_text("{")
     status, _, other = compare()
     assert status == 1 and "is damaged" in other
+
+
+def test_classics_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
+    """A grid of the first report; called again, it reads its table back."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    call = ["--size", "smoke", "--out", str(tmp_path / "x"), "--parts"]
+
+    def run(*words):
+        status = cli.guarded(classics._parser, [*call, *words])
+        return status, *capsys.readouterr()
+
+    status, out, _ = run("early")
+    assert status == 0 and "4 networks: 4 finished" in out
+    folder = tmp_path / "x" / "early"
+    assert len((folder / "curves.csv").read_text().splitlines()) == 1 + 4 * 2
+    for name in ("width", "learning-rate", "correlations", "parallel"):
+        assert (folder / f"{name}.png").stat().st_size > 5_000
+    table = (folder / "trials.csv").read_text()
+    assert run("early")[1] == out and (folder / "trials.csv").read_text() == table
+    status, _, error = run("earli")
+    assert status == 2 and "did you mean early" in error
+
+
+def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
+    """The last figure of classifiers, and one of autoencoders; then nothing is left."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setitem(digits.SIZES, "smoke", digits.Size(2, 2, 2, 2))
+    call = ["--size", "smoke", "--out", str(tmp_path), "--parts"]
+    parts = "3.3-layers,3.10-base"
+    assert cli.guarded(digits._parser, [*call, parts]) == 0
+    out = capsys.readouterr().out
+    assert "| 64-10 | " in out and "| 64-200-50-200-64 | " in out
+    result = json.loads((tmp_path / "result-smoke.json").read_text())
+    assert result["3.3-layers"]["64-10"]["test_accuracy"][0] > 0.2
+    assert result["3.10-base"]["64-200-50-200-64"]["parameters"] == 46_114
+    for name in ("3.3-layers", "3.10-base", "3.10-base-images"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 2_000
+    assert cli.guarded(digits._parser, [*call, parts]) == 0
+    assert capsys.readouterr().out == out
+    assert cli.guarded(digits._parser, [*call, "3.15"]) == 2
+
+
+@pytest.mark.slow
+def test_digits_cluster_in_the_latent_space(tmp_path):
+    size = digits.Size(1, 60, 1, 2)
+    rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
+    assert 0.4 < rows["k-means, latent 10"]["adjusted_rand"][0] <= 1.0
+    assert (tmp_path / "clusters-map.png").stat().st_size > 10_000
 
 
 def test_the_corner_is_what_each_network_does_at_its_own_task():

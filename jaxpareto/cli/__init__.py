@@ -17,6 +17,7 @@ from jaxpareto.cli.front import (
 )
 from jaxpareto.cli.head import add_head
 from jaxpareto.cli.parser import Parser, guarded, script_parser
+from jaxpareto.cli.search import add_search
 from jaxpareto.cli.store import add_extract, add_store
 
 __all__ = [
@@ -46,4 +47,5 @@ def _parser() -> Parser:
     add_head(commands)
     add_extract(commands)
     add_store(commands)
+    add_search(commands)
     return parser

@@ -39,7 +39,8 @@ def guarded(
     """Parse, call `asked.run(asked)`, turn what goes wrong into a line and a status.
 
     Args:
-      make_parser: a parser whose defaults set `run`.
+      make_parser: a parser whose defaults set `run`, and perhaps `prepare`, which is
+        called before it in place of `compile_quickly`.
       argv: the words of the call; by default the process's own.
 
     Returns:
@@ -47,9 +48,9 @@ def guarded(
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
-    compile_quickly()
     try:
         asked = make_parser().parse_args(argv)
+        getattr(asked, "prepare", compile_quickly)()
         asked.run(asked)
     except UsageError as error:
         return _fail(error, str(error), 2, debug)

@@ -1,17 +1,29 @@
-"""Target networks as pure functions of a parameter pytree, with one head per task.
+"""Target networks as pure functions of a parameter pytree.
 
-Each maker takes the shape of an image, the number of tasks and of classes, and returns
-a `Net(init, apply, features)`. `NETWORKS` lists them by the names of the command line.
+Each maker takes the shape of an image and more, and returns a `Net`. `NETWORKS` lists
+those with one head per task by the names of the command line. `CLASSICS` lists those
+with a single task: classifiers that answer logits [b, c], and autoencoders that answer
+pixels [b, h w].
 """
 
 from collections.abc import Callable
 from functools import partial
 
 from jaxpareto.nets import imagenet
+from jaxpareto.nets.autoencoder import (
+    Autoencoder,
+    conv_autoencoder,
+    dense_autoencoder,
+    sequence_autoencoder,
+)
+from jaxpareto.nets.classics import CLASSICS, Classic
 from jaxpareto.nets.cnn import lenet, multitask_cnn
 from jaxpareto.nets.convolution import conv2d, max_pool
+from jaxpareto.nets.dense import ACTIVATIONS, dense_net, mlp_net
+from jaxpareto.nets.lenet5 import lenet5
 from jaxpareto.nets.mlp import mlp
 from jaxpareto.nets.resnet import batch_statistics, resnet18
+from jaxpareto.nets.sequence import conv1d, max_pool1d, sequence_net
 from jaxpareto.types import Net
 
 NETWORKS: dict[str, Callable[..., Net]] = {
@@ -30,13 +42,26 @@ NETWORKS: dict[str, Callable[..., Net]] = {
 """Name -> `maker(image_shape, *, tasks, classes, channels=1) -> Net`."""
 
 __all__ = [
+    "ACTIVATIONS",
+    "CLASSICS",
     "NETWORKS",
+    "Autoencoder",
+    "Classic",
     "batch_statistics",
+    "conv1d",
     "conv2d",
+    "conv_autoencoder",
+    "dense_autoencoder",
+    "dense_net",
     "imagenet",
     "lenet",
+    "lenet5",
     "max_pool",
+    "max_pool1d",
     "mlp",
+    "mlp_net",
     "multitask_cnn",
     "resnet18",
+    "sequence_autoencoder",
+    "sequence_net",
 ]

@@ -199,7 +199,11 @@ def _band(kernel: Array, block: int, pool: int) -> Array:
 
 
 def max_pool(
-    images: Array, size: int = 2, *, stride: int | None = None, padding: int = 0
+    images: Array,
+    size: int | tuple[int, int] = 2,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
 ) -> Array:
     """Take the maximum over squares; a remainder at the border is dropped.
 
@@ -209,8 +213,8 @@ def max_pool(
 
     Args:
       images: [b, height, width, channels].
-      size: the side of a square.
-      stride: how far one square is from the next; by default `size`: they are disjoint.
+      size: the side of a square, or (height, width) of an oblong.
+      stride: how far one is from the next; by default its width: they are disjoint.
       padding: rows and columns around each image, less than `size`.
 
     Returns:
@@ -222,11 +226,12 @@ def max_pool(
     >>> float(max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, 0, 0, 0])
     5.0
     """
-    if padding >= size:
+    sides = (size, size) if isinstance(size, int) else size
+    if padding >= min(sides):
         raise UsageError(f"a padding of {padding} would fill a square of side {size}")
     images = _surround(images, padding, -jnp.inf)
     # Strided slices and `maximum`: on a CPU faster than `reduce_window`, both ways.
-    return _maximum(_windows(images, (size, size), stride or size))
+    return _maximum(_windows(images, sides, stride or sides[1]))
 
 
 def _surround(images: Array, padding: int, value: float) -> Array:

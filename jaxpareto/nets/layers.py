@@ -23,14 +23,16 @@ def dense(layer: Params, x: Array) -> Array:
     return x @ layer["kernel"] + layer["bias"][None]
 
 
-def dropout(key: Key | None, x: Array, rate: float) -> Array:
+def dropout(key: Key | None, x: Array, rate: float | Array) -> Array:
     """Zero each number with probability `rate` and scale the rest; no key, no change.
 
-    `E[dropout(x)] = x`. The key is consumed.
+    `E[dropout(x)] = x`. The key is consumed; the rate may be traced.
     """
-    if key is None or rate == 0.0:
+    if key is None or (isinstance(rate, float) and rate == 0.0):
         return x
-    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    # The generator counts along the last axis first: drawn unit by unit, a network that
+    # is padded with more units drops the same ones of its own.
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape[::-1]).T
     return jnp.where(keep, x / (1.0 - rate), 0.0)
 
 
@@ -67,3 +69,14 @@ def answer(params: Params, x: Array) -> Array:
 def with_channels(images: Array) -> Array:
     """Give images [b, h, w] the axis of their one channel; others have theirs."""
     return images[..., None] if images.ndim == 3 else images
+
+
+def tail(params: Params, x: Array, rate: float | Array, key: Key | None) -> Array:
+    """Apply the dense layers `layer0`, `layer1`, ...: ReLU and dropout between them."""
+    count = sum(name.startswith("layer") for name in params)
+    for i in range(count):
+        x = dense(params[f"layer{i}"], x)
+        if i < count - 1:
+            noise = None if key is None else jax.random.fold_in(key, i)
+            x = dropout(noise, jax.nn.relu(x), rate)
+    return x
