@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxpareto import cli, search
+from jaxpareto import cli, search, style
 from jaxpareto.backend import one_device_per_core
 from jaxpareto.data import load_source
 from jaxpareto.errors import check_name
@@ -212,7 +212,7 @@ def by_grid(name: str, size: Size, problem: Problem, out: Path) -> list[Row]:
     rows = run.by_list(search.grid(space))
     for key in ("batch-size", "width", "learning-rate", "depth"):
         if key in table.numeric(rows):
-            figures.save(figures.effect_figure(rows, key), out / f"{key}.png")
+            style.save(figures.effect_figure(rows, key), out / f"{key}.png")
     print("\n".join(run.finish(rows)))
     return rows
 

@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import cli, nets
+from jaxpareto import cli, nets, style
 from jaxpareto.backend import one_device_per_core
 from jaxpareto.data import load_source
 from jaxpareto.errors import RunError, check_name, require
@@ -366,7 +366,7 @@ def spread(values: Any) -> list[float]:
 
 def save(figure: Any, out: Path, name: str) -> None:
     """Write a figure into the folder."""
-    figures.save(figure, out / f"{name}.png")
+    style.save(figure, out / f"{name}.png")
 
 
 PARTS: dict[str, Callable[[str, Digits, Size, Path], dict[str, Any]]] = {

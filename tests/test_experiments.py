@@ -13,6 +13,7 @@ from experiments import (
     classics,
     digits,
     leaderboard,
+    logistic_head,
     multimnist,
     toy_fronts,
 )
@@ -156,6 +157,23 @@ def test_class_decay_smoke_and_what_it_refuses(tmp_path, capsys):
     (out / "result.json").write_text("{")
     status, _, other = compare()
     assert status == 1 and "is damaged" in other
+
+
+@pytest.mark.slow
+def test_logistic_head_smoke(tmp_path, capsys):
+    """The study both ways; called again, nothing is trained."""
+    call = ["--size", "smoke", "--out", str(tmp_path)]
+    assert cli.guarded(logistic_head._parser, call) == 0
+    out = capsys.readouterr().out
+    assert "sound:" in out and "faithful:" in out
+    both = json.loads((tmp_path / "compared.json").read_text())
+    assert both["faithful"]["chosen"]["by"] == "all of them"
+    assert both["sound"]["chosen"]["by"] == "half of the test rows"
+    assert sum(both["sound"]["choices_test_exact"]) == 10
+    for name in both:
+        assert (tmp_path / name / "figures" / "fig-4.1c.png").stat().st_size > 5_000
+    assert cli.guarded(logistic_head._parser, [*call, "--epochs", "4"]) == 2
+    assert "--epochs was 3, now 4" in capsys.readouterr().err
 
 
 def test_classics_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):

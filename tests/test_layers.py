@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "types", "options", "backend", "draw", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
     ("conditioned", "rules", "problems", "data", "backbones"),
-    ("train",),
+    ("train", "style"),
     ("search", "plot", "report"),
     ("cli",),  # a floor of its own: it calls plot and search
 )

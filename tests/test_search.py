@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxpareto import cli, search
+from jaxpareto import cli, search, style
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.search import Group, Plan, source, space, table
 from jaxpareto.search.run import groups
@@ -513,9 +513,9 @@ def test_figures_of_one_network_or_none_are_drawn(tmp_path):
     history = np.array([[[1.0, 0.9, 0.1], [0.5, 0.6, 0.2], [np.nan] * 3]])
     for rows in ([], [row], [row, row | {"learning-rate": 0.2, "accuracy": 0.6}]):
         for draw in (figures.correlation_figure, figures.parallel_figure):
-            figures.save(draw(rows), tmp_path / "x.png")
-    figures.save(figures.effect_figure([row, row], "learning-rate"), tmp_path / "y.png")
-    figures.save(figures.curves_figure({"a": history}), tmp_path / "z.png")
+            style.save(draw(rows), tmp_path / "x.png")
+    style.save(figures.effect_figure([row, row], "learning-rate"), tmp_path / "y.png")
+    style.save(figures.curves_figure({"a": history}), tmp_path / "z.png")
     assert not list(tmp_path.glob(".*")) and len(list(tmp_path.iterdir())) == 3
     with pytest.raises(RunError, match="cannot write"):
-        figures.save(draw([row]), tmp_path / "no" / "x.png")
+        style.save(draw([row]), tmp_path / "no" / "x.png")

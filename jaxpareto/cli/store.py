@@ -69,7 +69,6 @@ def _extract(asked: argparse.Namespace) -> None:
     front = _run(asked)
     backbone = _backbone(asked, front)
     source = _source(asked, front)
-    print(f"{backbone.name}: SHA-256 of the weights {backbone.fingerprint}")
     began = time.monotonic()
     with closing(_Progress(quiet=asked.quiet)) as progress:
         features.extract(
@@ -85,7 +84,8 @@ def _extract(asked: argparse.Namespace) -> None:
     store = features.open_store(asked.out)
     print(
         f"{asked.out}: {store.rows:,} x {store.dim:,} features of {source.about} by "
-        f"{backbone.name}, {store.classes:,} classes, in {seconds:.1f} s"
+        f"{backbone.name}, {store.classes:,} classes, in {seconds:.1f} s\n"
+        f"SHA-256 of the weights: {backbone.fingerprint}"
     )
 
 
@@ -141,7 +141,7 @@ def _run(asked: argparse.Namespace) -> Any:
 
 def _backbone(asked: argparse.Namespace, front: Any) -> Any:
     """Make the backbone that the call names."""
-    from jaxpareto import backbones
+    from jaxpareto.backbones import BACKBONES, load, of_net
     from jaxpareto.conditioned import CONDITIONERS
     from jaxpareto.prefs import parse_pref
     from jaxpareto.train.run import make_net
@@ -149,12 +149,10 @@ def _backbone(asked: argparse.Namespace, front: Any) -> Any:
     if front is None:
         if asked.pref is not None:
             raise UsageError(f"--pref is for a run, and {asked.backbone} is no folder")
-        check_name(asked.backbone, backbones.BACKBONES, "backbone")
+        check_name(asked.backbone, BACKBONES, "backbone")
         if asked.weights is None:
             raise UsageError("--weights FILE is missing: what the network knows")
-        return backbones.load(
-            asked.backbone, asked.weights, preprocess=asked.preprocess or "v2"
-        )
+        return load(asked.backbone, asked.weights, preprocess=asked.preprocess or "v2")
     if asked.weights is not None or asked.preprocess is not None:
         raise UsageError(f"{asked.backbone} is a run: no --weights, no --preprocess")
     if asked.pref is None:
@@ -167,7 +165,7 @@ def _backbone(asked: argparse.Namespace, front: Any) -> Any:
             f"(--conditioner {front.config.conditioner}), so it is no plain backbone"
         )
     pref = parse_pref(asked.pref, front.shape.tasks)
-    return backbones.of_net(
+    return of_net(
         f"{front.config.network} at {','.join(f'{x:g}' for x in pref)}",
         make_net(front.config, front.shape),
         front.params(pref),

@@ -17,9 +17,9 @@ import numpy as np
 from jax import jit
 from numpy.typing import NDArray
 
+from jaxpareto import style
 from jaxpareto.errors import UsageError, require
 from jaxpareto.metrics import nondominated
-from jaxpareto.plot import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,7 +1,7 @@
 """Draw a study of weight decays: a figure for each table in its folder `figures`.
 
-Decays stand at even steps, smallest first, so that 0 has a place. One colour belongs to
-one decay in all figures.
+Decays stand at even steps, smallest first, so that 0 has a place; the larger a decay,
+the lighter its colour.
 """
 
 import csv
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxpareto import style
 from jaxpareto.errors import RunError, UsageError, require
-from jaxpareto.plot import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,7 +139,7 @@ def _curves(unit: str, *, log: bool = False) -> Callable[["Axes", Table], None]:
             )
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
-        if log and np.all(table["end"] > 0):
+        if log and table["end"].min() > 0 and np.ptp(np.log10(table["end"])) > 1:
             axes.set_yscale("log")
         axes.figure.legend(  # pyright: ignore
             title="weight decay", loc="outside right center", frameon=False
@@ -163,6 +163,7 @@ def _bars(axes: "Axes", table: Table) -> None:
             label="of these, unlike the shared choice at 99 %",
         )
         axes.legend(frameon=False)
+    axes.margins(y=0.3)  # room for the legend
     _decay_axis(axes, known)
     axes.set_ylabel("classes")
 

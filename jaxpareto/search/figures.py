@@ -4,14 +4,12 @@ Needs Matplotlib, which is imported on the first call. Figures are made without 
 no window, no global state, no backend to choose.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxpareto.errors import RunError, require
+from jaxpareto.errors import require
 from jaxpareto.search.group import FINISHED, Row
 from jaxpareto.search.table import MEASURES, correlations, numeric, scaled
 
@@ -139,22 +137,6 @@ def curves_figure(
         axes.set_yscale("log")
     axes.legend(frameon=False)
     return figure
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure whole or not at all.
-
-    Raises:
-      RunError: the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(partial, format=path.suffix[1:], dpi=150)
-        os.replace(partial, path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxpareto import style
 from jaxpareto.errors import RunError, UsageError, require
 from jaxpareto.search import board, figures, study, table
 from jaxpareto.search.group import FAILED, FINISHED, PRUNED, Group, Row
@@ -156,7 +157,7 @@ class Run:
             "parallel": figures.parallel_figure(rows),
         }
         for name, figure in drawn.items():
-            figures.save(figure, self.folder / f"{name}.png")
+            style.save(figure, self.folder / f"{name}.png")
         if self.tensorboard:
             board.write_figures(self.folder / "tensorboard", drawn)
         states = [row["status"] for row in rows]
