@@ -100,15 +100,14 @@ def run_study(
     """
     folder = Path(folder)
     folders.check_folder(folder, config, resume=resume, read=read_config)
-    safetensors = require("safetensors.numpy", "export")
+    require("safetensors.numpy", "export")  # known before the work, not after it
     frozen, feed = load(config)
-    x, y = (jnp.asarray(each) for each in frozen.train)
+    x = jnp.asarray(frozen.train.features)
     rate, stable = training.first_rate(config, x)
     folders.write_config(folder, config, about=frozen.about, names=frozen.names)
     trained = training.train(config, feed, frozen, folder, rate=rate, quiet=quiet)
     judged = judge(trained, feed, frozen)
     chosen = choose(config, trained, judged, frozen)
-    kept = {"kernel": trained.heads.kernel, "bias": trained.heads.bias}
     found = {
         "schema": 1,
         "data": config.data,
@@ -128,34 +127,66 @@ def run_study(
     made = study_tables.tables(lines, trained, judged, chosen, frozen.names)
     answers = judged.answers[study_tables.of_confusion(trained.decays)]
     made |= study_tables.confusions(frozen.test.labels, answers, len(frozen.names))
-    if config.exact:
-        solved, seconds = solve_all(x, y, trained.decays, len(frozen.names), quiet)
-        exact = solved, judge(solved, feed, frozen)
-        at_rest = dataclasses.replace(config, series="end", class_loss="plain")
-        by_exact = choose(at_rest, *exact, frozen)
-        found["exact"] = _numbers(*exact)
-        found["per_class_exact"] = _per_class(exact[1], by_exact)
-        found["chosen_exact"] = _choice(config, solved, exact[1], by_exact)
-        found["seconds_exact"] = round(seconds, 3)
-        made |= study_tables.exact_tables(
-            exact, by_exact, (trained, judged), frozen.names
-        )
-        kept |= {
-            "exact_kernel": solved.heads.kernel,
-            "exact_bias": solved.heads.bias,
-            "exact_decays": solved.decays,
-        }
+    kept: dict[str, Any] = {
+        "kernel": trained.heads.kernel,
+        "bias": trained.heads.bias,
+        "decays": trained.decays,
+    }
+    if config.exact and trained.decays.max() > 0:
+        more = _exact(config, feed, frozen, (trained, judged), quiet)
+        found, made, kept = found | more.found, made | more.tables, kept | more.kept
     study_tables.write(folder / "figures", made)
-    partial = folder / "heads.safetensors.tmp"
-    safetensors.save_file(
-        {name: np.ascontiguousarray(each) for name, each in kept.items()}
-        | {"decays": trained.decays},
-        partial,
-        metadata={"config": json.dumps(dataclasses.asdict(config))},
-    )
-    partial.replace(folder / "heads.safetensors")
+    _save_heads(folder / "heads.safetensors", kept, config)
     write_json(folder / "study.json", found)
     return found
+
+
+class _Exact(NamedTuple):
+    """What the exact solutions add to `study.json`, to the tables, to the heads."""
+
+    found: dict[str, Any]
+    tables: dict[str, study_tables.Table]
+    kept: dict[str, Any]
+
+
+def _exact(
+    config: HeadConfig,
+    feed: training.Feed,
+    frozen: Frozen,
+    trained: tuple[Trained, Judged],
+    quiet: bool,
+) -> _Exact:
+    """Solve every problem, and judge the solutions beside the trained heads."""
+    x, y = (jnp.asarray(each) for each in frozen.train)
+    solved = solve_all(x, y, trained[0].decays, len(frozen.names), quiet=quiet)
+    judged = judge(solved, feed, frozen)
+    at_rest = dataclasses.replace(config, series="end", class_loss="plain")
+    chosen = choose(at_rest, solved, judged, frozen)
+    found = {
+        "exact": _numbers(solved, judged),
+        "per_class_exact": _per_class(judged, chosen),
+        "chosen_exact": _choice(config, solved, judged, chosen),
+        "seconds_exact": round(solved.seconds, 3),
+    }
+    kept = {
+        "exact_kernel": solved.heads.kernel,
+        "exact_bias": solved.heads.bias,
+        "exact_decays": solved.decays,
+    }
+    both = (solved, judged), chosen, trained
+    return _Exact(found, study_tables.exact_tables(*both, frozen.names), kept)
+
+
+def _save_heads(path: Path, kept: dict[str, Any], config: HeadConfig) -> None:
+    """Write heads and decays, whole or not at all."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(each) for name, each in kept.items()}
+    partial = path.with_name(path.name + ".tmp")
+    save_file(
+        arrays, partial, metadata={"config": json.dumps(dataclasses.asdict(config))}
+    )
+    partial.replace(path)
 
 
 def load(config: HeadConfig) -> tuple[Frozen, training.Feed]:
@@ -236,12 +267,12 @@ def choose(
 
 
 def solve_all(
-    x: Array, y: Array, decays: np.ndarray, c: int, quiet: bool
-) -> tuple[Trained, float]:
+    x: Array, y: Array, decays: np.ndarray, c: int, *, quiet: bool = False
+) -> Trained:
     """Solve the convex problem of every positive decay, from the largest down.
 
     Returns:
-      The heads side by side, in the order of their decays, and the seconds it took.
+      The heads side by side, in the order of their decays; nothing was running.
     """
     began = time.perf_counter()
     axes = jax.jit(logistic.basis)(x)
@@ -263,8 +294,7 @@ def solve_all(
     )
     seen = logistic.running(logistic.nothing(len(positive), c))
     jax.block_until_ready(wide)
-    seconds = time.perf_counter() - began
-    return Trained(wide, positive, seen, seconds), seconds
+    return Trained(wide, positive, seen, time.perf_counter() - began)
 
 
 def _numbers(trained: Trained, judged: Judged) -> dict[str, list[float | None]]:
