@@ -287,7 +287,7 @@ def test_low_rank_corrections_have_their_rank_and_start_at_zero():
     module = hyper.LowRank(SPEC, rank=2, strength=0.5)
     made, fresh = start_of(module)
     for i, leaf in enumerate(made):
-        np.testing.assert_array_equal(leaf, fresh[f"base{i}"])
+        np.testing.assert_allclose(leaf, fresh[f"base{i}"], rtol=1e-6)
     phi, made = parts(module)
     for i, leaf in enumerate(made):
         change = leaf - phi[f"base{i}"]
@@ -362,7 +362,7 @@ def test_film_starts_as_one_network_and_needs_layers():
     module = hyper.Film(SPEC)
     made, phi = start_of(module)
     for i, leaf in enumerate(made):
-        np.testing.assert_array_equal(leaf, phi[f"base{i}"])
+        np.testing.assert_allclose(leaf, phi[f"base{i}"], rtol=1e-6)
     bare = tree.spec_of(lambda key: {"w": jax.random.normal(key, (3, 2))}, KEY)
     with pytest.raises(UsageError, match="no parameter of this network is called bias"):
         hyper.Film(bare).init(KEY, PREF, method="leaves")

@@ -218,7 +218,7 @@ def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_digits_cluster_in_the_latent_space(tmp_path):
-    size = digits.Size(1, 60, 1, 2)
+    size = digits.Size(1, 25, 1, 2)
     rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
     assert 0.4 < rows["k-means, latent 10"]["adjusted_rand"][0] <= 1.0
     assert (tmp_path / "clusters-map.png").stat().st_size > 10_000
