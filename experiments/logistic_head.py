@@ -48,7 +48,7 @@ def main(size: str, out: Path, **settings: Any) -> dict[str, Any]:
     """
     check_name(size, SIZES, "size")
     found = {}
-    for name, own in (("sound", {}), ("faithful", FAITHFUL | {"exact": False})):
+    for name, own in (("sound", {"exact": True}), ("faithful", FAITHFUL)):
         config = HeadConfig(**(own | SIZES[size] | settings))
         print(f"{name}:", flush=True)
         found[name] = run_study(config, out / name, resume=True)

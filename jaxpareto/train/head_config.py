@@ -74,7 +74,7 @@ class HeadConfig:
     operands: str = option("float32", "type of the factors of the large products")
     heads_per_group: int = option(0, "heads that are stepped together; 0: all")
     stream: bool = option(False, "read rows from the store in every epoch")
-    exact: bool = option(True, "also solve each problem exactly")
+    exact: bool = option(False, "also solve each problem exactly")
     seed: int = option(0, "decides order, start, split and bootstrap")
     series: str = option("end", "curves taken at the end of epochs, or running")
     class_loss: str = option("plain", "classes' training losses: plain, penalised")

@@ -207,7 +207,7 @@ def load(config: HeadConfig) -> tuple[Frozen, training.Feed]:
     if not config.test or not Path(config.data).is_dir():
         raise UsageError("--stream needs two stores: --data FOLDER and --test FOLDER")
     if config.exact:
-        raise UsageError("--stream: all rows at once are needed to solve; --no-exact")
+        raise UsageError("--stream: --exact needs all rows at once; leave one out")
     return stream_frozen(config.data, config.test), training.streamed(
         open_store(config.data), config
     )
