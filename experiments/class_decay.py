@@ -46,7 +46,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import cli, logistic
+from jaxpareto import cli, logistic, style
 from jaxpareto.data.digits import load_digits
 from jaxpareto.errors import RunError, UsageError, check_name, require
 from jaxpareto.logistic import Head, baselines
@@ -469,12 +469,12 @@ def draw(path: Path, done: Sequence[dict[str, Any]], aim: str) -> None:
     left, right = figure.subplots(1, 2)
     found = [each["aims"][aim] for each in done]
     places = np.arange(CLASSES)
-    for name, shift, style in (("shared", -0.12, "C7o"), (OURS, 0.12, "C0o")):
+    for name, shift, marks in (("shared", -0.12, "C7o"), (OURS, 0.12, "C0o")):
         losses = np.array([each["methods"][name]["class_losses"] for each in found])
         error = losses.std(axis=0) / np.sqrt(max(len(losses) - 1, 1))
         label = "one decay for all" if name == "shared" else "a decay per class"
         left.errorbar(
-            places + shift, losses.mean(0), error, fmt=style, ms=4, label=label
+            places + shift, losses.mean(0), error, fmt=marks, ms=4, label=label
         )
     left.set(xlabel="class", ylabel="test cross-entropy (nats)", ylim=(0, None))
     left.legend(frameon=False, fontsize=8, loc="upper left")
@@ -489,7 +489,7 @@ def draw(path: Path, done: Sequence[dict[str, Any]], aim: str) -> None:
     for axes in (left, right):
         axes.set_xticks(places)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Software": None})
+    style.save(figure, path)
 
 
 def _parser() -> cli.Parser:

@@ -1,4 +1,4 @@
-"""A front in words: the table that a run prints."""
+"""Fronts and studies in words: the tables that runs print."""
 
 from typing import Any
 
@@ -48,3 +48,47 @@ def summary(front: dict[str, Any]) -> str:
         f"{front['nondominated']} of {len(front['losses'])} networks non-dominated; "
         f"rank correlation of preference and -loss: {ranks}"
     )
+
+
+def study_table(found: dict[str, Any]) -> str:
+    """Lay out what `study.json` holds, a line for every decay, and what is chosen."""
+    heads, exact = found["heads"], found.get("exact")
+    solved = dict(zip(exact["decay"], exact["test_loss"], strict=True)) if exact else {}
+    lines = [
+        f"{found['rows']['train']:,} training and {found['rows']['test']:,} test rows, "
+        f"{found['features']:,} features, {found['classes']:,} classes: "
+        f"{found['about']}",
+        f"learning rate {found['rate']:.3g}, stable below {found['stable_rate']:.3g}",
+        "",
+        f"{'decay':>9}{'train CE':>10}{'test CE':>9}{'accuracy':>10}{'gap':>10}"
+        f"{'classes':>9}" + (f"{'exact CE':>10}" if exact else ""),
+    ]
+    counts = found["per_class"]["choices_test"]
+    for i, decay in enumerate(heads["decay"]):
+        gap = heads["gap"][i]
+        lines.append(
+            f"{decay:>9.2g}{heads['train_loss'][i]:>10.4f}{heads['test_loss'][i]:>9.4f}"
+            f"{heads['test_accuracy'][i]:>10.2%}"
+            f"{'-' if gap is None else format(gap, '.1e'):>10}{counts[i]:>9}"
+            + (f"{solved[decay]:>10.4f}" if decay in solved else "")
+        )
+    return "\n".join([*lines, "", *_choices(found)])
+
+
+def _choices(found: dict[str, Any]) -> list[str]:
+    """Say what was chosen, for trained heads and for solved ones."""
+    lines = []
+    for name, ending in (("trained", ""), ("exact", "_exact")):
+        if f"chosen{ending}" not in found:
+            continue
+        chosen, each = found[f"chosen{ending}"], found[f"per_class{ending}"]
+        lines.append(
+            f"{name} heads: decay {chosen['decay']:.3g}, chosen by {chosen['by']}: "
+            f"test cross-entropy {chosen['loss']:.4f} +- {chosen['standard_error']:.4f}"
+        )
+        lines.append(
+            f"  {each['differ_at_99_percent']} classes surely want another; their own "
+            f"choices gain {each['gain_on_the_rows_that_chose']:.4f} on the rows that "
+            f"chose, {each['gain_on_the_other_half']:.4f} on others"
+        )
+    return lines

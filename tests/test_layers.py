@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = (
-    ("errors", "types", "options", "backend", "draw", "simplex", "tree"),
+    ("errors", "lazy", "types", "options", "backend", "draw", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
     ("conditioned", "rules", "problems", "data", "backbones"),
     ("train", "style"),

@@ -10,8 +10,9 @@ files by safetensors, both in the extra `backbones`.
     features = backbone.features(images)  # [b, 2048]
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
     from jaxpareto.backbones.convert import from_state_dict
@@ -40,9 +41,5 @@ __all__ = [
     "read_weights",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for, so that a worker that prepares pictures has no JAX."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# A worker that prepares pictures has no JAX.
+__getattr__ = loader(__name__, _HOMES)

@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from jaxpareto import __version__
-from jaxpareto.cli.parser import columns, command
+from jaxpareto.cli.parser import add_fields, columns, command, given_fields
 from jaxpareto.errors import UsageError, require
 
 
 def add_front(commands: Any) -> None:
+    """Add `front`: train a family of networks and evaluate it."""
     parser = command(
         commands, "front", "train a conditioned network and evaluate its front", _front
     )
@@ -48,32 +49,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add_fields(parser.add_argument_group("settings of the run"), Config)
 
 
-def add_fields(group: Any, config: Any) -> None:
-    """Add an option for each field of a dataclass of settings.
-
-    Settings that are not given stay absent.
-    """
-    from jaxpareto.train.folder import flag
-
-    for each in dataclasses.fields(config):
-        kind = type(each.default)
-        more: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
-        if kind is bool:
-            more = {"action": argparse.BooleanOptionalAction}
-        group.add_argument(
-            flag(each.name),
-            default=argparse.SUPPRESS,
-            help=each.metadata["help"].replace("%", "%%"),
-            **more,
-        )
-
-
 def given_settings(asked: argparse.Namespace) -> dict[str, Any]:
     """Pick the settings that the call names."""
     from jaxpareto.train.config import Config
 
-    names = [each.name for each in dataclasses.fields(Config)]
-    return {name: getattr(asked, name) for name in names if hasattr(asked, name)}
+    return given_fields(asked, Config)
 
 
 class _List(argparse.Action):
@@ -150,6 +130,7 @@ def _front(asked: argparse.Namespace) -> None:
 
 
 def add_eval(commands: Any) -> None:
+    """Add `eval`: evaluate a run again."""
     parser = command(commands, "eval", "evaluate a run again", _eval)
     parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("--prefs", type=int, metavar="K", help="how many preferences")
@@ -191,6 +172,7 @@ def _show(found: dict[str, Any], folder: Path, plot: Any, stem: str = "front") -
 
 
 def add_export(commands: Any) -> None:
+    """Add `export`: write one network of a run to a file."""
     parser = command(
         commands, "export", "write the network for one preference to a file", _export
     )

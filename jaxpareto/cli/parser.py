@@ -1,6 +1,7 @@
 """Words in, one call, an exit status out: what every command and experiment shares."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -100,3 +101,29 @@ def columns(rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows:
         cells = [each.ljust(width) for each, width in zip(row, widths, strict=True)]
         print("  " + "  ".join(cells).rstrip())
+
+
+def add_fields(group: Any, config: Any) -> None:
+    """Add an option for each field of a dataclass of settings.
+
+    Settings that are not given stay absent.
+    """
+    from jaxpareto.train.folder import flag
+
+    for each in dataclasses.fields(config):
+        kind = type(each.default)
+        more: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
+        if kind is bool:
+            more = {"action": argparse.BooleanOptionalAction}
+        group.add_argument(
+            flag(each.name),
+            default=argparse.SUPPRESS,
+            help=each.metadata["help"].replace("%", "%%"),
+            **more,
+        )
+
+
+def given_fields(asked: argparse.Namespace, config: Any) -> dict[str, Any]:
+    """Pick the settings of a dataclass that the call names."""
+    names = [each.name for each in dataclasses.fields(config)]
+    return {name: getattr(asked, name) for name in names if hasattr(asked, name)}

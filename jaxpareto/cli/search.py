@@ -10,6 +10,7 @@ from jaxpareto.errors import UsageError, check_name
 
 
 def add_search(commands: Any) -> None:
+    """Add `search`: a grid, draws, or a study."""
     parser = command(
         commands, "search", "train many configurations of a network at once", _search
     )

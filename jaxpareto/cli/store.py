@@ -17,6 +17,7 @@ _STORED = ("batch_size", "shard_rows", "seed", "limit")
 
 
 def add_extract(commands: Any) -> None:
+    """Add `extract`: from images to a store."""
     parser = command(
         commands, "extract", "write the features of images to a store", _extract
     )

@@ -8,8 +8,9 @@ needs more than JAX and NumPy, except a download, which needs the extra `data`.
 `load_frozen` loads such features, or some that ship (`FROZEN`).
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
     from jaxpareto.data.batches import Batches, fresh, stored, whole
@@ -65,9 +66,5 @@ __all__ = [
     "whole",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for, so that a worker that prepares images has no JAX."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# A worker that prepares images has no JAX.
+__getattr__ = loader(__name__, _HOMES)

@@ -245,7 +245,7 @@ def _gains(axes: "Axes", table: Table) -> None:
         label="chosen by one half, on the other",
     )
     axes.axhline(0.0, color="0.5", linewidth=0.6)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")  # where gains are small
     axes.set_xlabel("classes, by what they seem to gain")
     axes.set_ylabel("below the shared choice (nats)")
 

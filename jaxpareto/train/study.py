@@ -271,6 +271,8 @@ def solve_all(
 ) -> Trained:
     """Solve the convex problem of every positive decay, from the largest down.
 
+    As `logistic.follow`, one compiled call for each decay, to say how far it is.
+
     Returns:
       The heads side by side, in the order of their decays; nothing was running.
     """

@@ -7,8 +7,9 @@ same bytes. `verify` finds every changed byte, `stats` says what is in a store,
 `consolidate` puts it into single files, and `open_store` reads it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
     from jaxpareto.data.features.check import Stats, consolidate, stats, verify
@@ -57,9 +58,5 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load what is asked for, so that a worker that prepares images has no JAX."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# A worker that prepares images has no JAX.
+__getattr__ = loader(__name__, _HOMES)
