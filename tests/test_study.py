@@ -120,8 +120,9 @@ def trained(tmp_path, name, **settings):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_in_groups_or_all_at_once_the_heads_are_the_same(tmp_path, optimizer):
-    whole = trained(tmp_path, "whole", optimizer=optimizer)
-    parts = trained(tmp_path, "parts", optimizer=optimizer, heads_per_group=2)
+    settings = {"optimizer": optimizer, "start": "consecutive"}
+    whole = trained(tmp_path, "whole", **settings)
+    parts = trained(tmp_path, "parts", **settings, heads_per_group=2)
     np.testing.assert_allclose(parts.wide.kernel, whole.wide.kernel, atol=2e-6)
     np.testing.assert_allclose(parts.running.loss, whole.running.loss, rtol=1e-5)
 
