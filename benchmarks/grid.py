@@ -55,9 +55,16 @@ def examples(rows: int, data_dir: str | None) -> Examples:
 def vmapped(data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
     """Return a function that trains the grid as one `vmap` on one device."""
     rates, widths = (np.array(x) for x in zip(*GRID, strict=True))
-    zeros = np.zeros(len(GRID), np.float32)
-    whole = zeros.astype(np.int32), zeros.astype(np.int32), (widths.astype(np.int32),)
-    members = fit.Member(rates.astype(np.float32), zeros, zeros, *whole)
+    zeros, none = np.zeros(len(GRID), np.float32), np.zeros(len(GRID), np.int32)
+    members = fit.Member(
+        learning_rate=rates.astype(np.float32),
+        weight_decay=zeros,
+        dropout=zeros,
+        shift=none,
+        seed=none,
+        fold=none,
+        widths=(widths.astype(np.int32),),
+    )
     learner = learner_of(max(WIDTHS), asked)
     run = over_members(
         lambda _, one, data: fit.fit(learner, one, data).history[0],

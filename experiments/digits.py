@@ -112,6 +112,8 @@ def learn(
     rate: float = RATE,
     batch: int = BATCH,
     schedule: str = "constant",
+    dropout: float = 0.0,
+    shift: int = 0,
 ) -> Learned:
     """Train a network from several seeds; without a loss it is an autoencoder."""
     targets = digits.pixels if loss is None else digits.labels
@@ -123,6 +125,8 @@ def learn(
         loss=squared_error if loss is None else LOSSES[loss],
         batch_size=batch,
         epochs=epochs,
+        drops=dropout > 0,
+        shifts=shift > 0,
         classifies=loss is not None,
     )
     test = pieces_of(digits.images[digits.test], targets[digits.test])
@@ -135,8 +139,15 @@ def learn(
 
     slots = places(seeds)
     seed = np.where(slots < seeds, slots, 0).astype(np.int32)
-    ones = np.ones(len(seed), np.float32)
-    members = fit.Member(rate * ones, 0 * ones, 0 * ones, seed, 0 * seed)
+    zeros, none = np.zeros(len(seed), np.float32), 0 * seed
+    members = fit.Member(
+        learning_rate=zeros + rate,
+        weight_decay=zeros,
+        dropout=zeros + dropout,
+        shift=none + shift,
+        seed=seed,
+        fold=none,
+    )
     found = over_members(one)(None, members, (data, test))
     back = np.argsort(slots)[:seeds]
     return Learned(*jax.tree.map(lambda x: np.asarray(x)[back], found))

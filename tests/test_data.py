@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from jaxpareto.data import (
     DATASETS,
@@ -18,6 +20,7 @@ from jaxpareto.data import (
     load_source,
     load_tasks,
     read_idx,
+    shift_images,
     stored,
     whole,
 )
@@ -506,3 +509,20 @@ print(*sorted(tops - set(sys.stdlib_module_names)))
 def test_every_exported_name_is_there():
     room = import_module("jaxpareto.data")
     assert all(hasattr(room, name) for name in room.__all__)
+
+
+# -- images that move
+
+
+def test_an_image_moves_by_whole_pixels_and_what_leaves_is_lost():
+    """Each is one of the 25 images that SciPy shifts, and all 25 come up."""
+    image = np.arange(1, 31, dtype=np.uint8).reshape(5, 6)
+    images = np.repeat(image[None], 400, axis=0)
+    shifted = jax.jit(shift_images)(images, jax.random.key(1), jnp.int32(2))
+    by = list(itertools.product(range(-2, 3), repeat=2))
+    known = {ndimage.shift(image, each, order=0, cval=0).tobytes() for each in by}
+    found = [each.tobytes() for each in np.asarray(shifted)]
+    assert shifted.dtype == np.uint8 and set(found) == known and len(known) == 25
+    assert max(found.count(each) for each in known) < 40, "16 of each are expected"
+    still = jax.jit(shift_images)(images, jax.random.key(1), jnp.int32(0))
+    np.testing.assert_array_equal(still, images)

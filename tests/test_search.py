@@ -175,6 +175,7 @@ def test_full_batches_are_gradient_descent_by_hand():
 def test_arrangements_and_company_change_nothing():
     """`vmap`, one after another, alone, or beside one that breaks down: the same."""
     words = "learning-rate=1e-2,1e38,3e-2", "width=5,7", "seed=0,1", "dropout=0.2"
+    words += ("shift=1",)
     mixed = points(*words)
     calm = [point for point in mixed if point["learning-rate"] < 1]
     found = {
@@ -387,6 +388,7 @@ def test_the_command_draws_points_and_lists_what_there_is(tmp_path, capsys):
         ("--grid seed=0 --data digit", "did you mean digits"),
         ("--grid batch-size=1300", "give 1 to 1150"),
         ("--grid dropout=0.1 --net perceptron", "has no dropout"),
+        ("--grid shift=1 --net autoencoder", "a shift would move"),
         ("--grid seed=0..1 --draw 1 --trials 1", "not both"),
         ("--grid seed=0 --trials 0", "--trials must be at least 1"),
         ("--grid seed=0 --at-once 0", "--at-once must be at least 1"),

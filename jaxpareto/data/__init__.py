@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
+    from jaxpareto.data.augment import shift_images
     from jaxpareto.data.batches import Batches, fresh, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
@@ -43,6 +44,7 @@ _HOMES = {
     "load_tasks": "registry",
     "multi_mnist": "multimnist",
     "read_idx": "idx",
+    "shift_images": "augment",
     "stored": "batches",
     "whole": "batches",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "load_tasks",
     "multi_mnist",
     "read_idx",
+    "shift_images",
     "stored",
     "stream_frozen",
     "whole",

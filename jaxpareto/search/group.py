@@ -93,6 +93,7 @@ class Group:
             sizes or largest,
             first["optimizer"],
             drops=any(point["dropout"] > 0 for point in points),
+            shifts=any(point["shift"] > 0 for point in points),
             rows=rows,
         )
         self._begin, self._advance, self._judge = _programs(learner, arrangement)
@@ -243,6 +244,7 @@ def _member(point: Point, widths: tuple[int, ...], fold: int) -> Member:
         learning_rate=float(point["learning-rate"]),
         weight_decay=float(point["weight-decay"]),
         dropout=float(point["dropout"]),
+        shift=int(point["shift"]),
         seed=int(point["seed"]),
         fold=fold,
         widths=widths,

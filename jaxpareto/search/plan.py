@@ -99,6 +99,8 @@ def check(plan: Plan, space: Space, data: Examples) -> None:
         widths_of(plan, point)
     if "dropout" in space and not classic.drops:
         raise UsageError(f"--net {plan.net} has no dropout to vary")
+    if "shift" in space and classic.reconstructs:
+        raise UsageError(f"--net {plan.net} answers the images that a shift would move")
     sizes = space.get("batch-size", [complete({})["batch-size"]])
     largest = int(sizes.high) if isinstance(sizes, Range) else max(sizes)
     if largest > (rows := data.train.shape[1]):
@@ -115,6 +117,7 @@ def make_learner(
     name: str,
     *,
     drops: bool,
+    shifts: bool,
     rows: int,
 ) -> Learner:
     """Make the program of a group; asked for again, it is the same.
@@ -125,6 +128,7 @@ def make_learner(
       sizes: widths to compile for.
       name: of the optimiser.
       drops: whether dropout is on.
+      shifts: whether images move.
       rows: to train on.
     """
     classic = CLASSICS[plan.net]
@@ -150,5 +154,6 @@ def make_learner(
         patience=plan.patience,
         min_delta=plan.min_delta,
         drops=drops,
+        shifts=shifts,
         classifies=not classic.reconstructs,
     )

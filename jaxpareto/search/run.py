@@ -93,7 +93,8 @@ def groups(
     cost = [_products(plan, widths_of(plan, point)) for point in points]
     for i, point in enumerate(points):
         layers = len(widths_of(plan, point))
-        key = (point["batch-size"], point["optimizer"], layers, point["dropout"] > 0)
+        noise = point["dropout"] > 0, point["shift"] > 0
+        key = (point["batch-size"], point["optimizer"], layers, *noise)
         found.setdefault(key, []).append(i)
     return [
         each[first : first + at_once]

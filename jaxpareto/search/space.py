@@ -101,8 +101,11 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     "dropout": Hyperparameter(
         _number(0.0, 1.0), 0.0, "probability of dropping an output of a hidden layer"
     ),
+    "shift": Hyperparameter(
+        _count(0), 0, "most pixels by which images move at every step; 0 is off"
+    ),
     "seed": Hyperparameter(
-        _count(0), 0, "decides first weights, order of examples, dropout"
+        _count(0), 0, "decides first weights, order of examples, dropout, shifts"
     ),
     "width": Hyperparameter(
         _width, None, "of the hidden layers: 64 for all, or 200x50x200"

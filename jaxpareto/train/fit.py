@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jaxpareto.data import shift_images
 from jaxpareto.metrics import correct
 from jaxpareto.train.examples import Examples
 from jaxpareto.train.step import Hparams, pixels
@@ -32,7 +33,8 @@ class Member(NamedTuple):
       learning_rate: of the optimiser.
       weight_decay: of the optimiser; 0 is off.
       dropout: probability of dropping an output of a hidden layer.
-      seed: decides its first weights, the order of its examples and its dropout.
+      shift: most pixels by which an image moves, anew at every step; 0 is off.
+      seed: decides its first weights, the order of its examples, dropout and shifts.
       fold: which of the folds of `Examples` it learns from.
       widths: units of each hidden layer.
     """
@@ -40,6 +42,7 @@ class Member(NamedTuple):
     learning_rate: float | Array = 1e-3
     weight_decay: float | Array = 0.0
     dropout: float | Array = 0.0
+    shift: int | Array = 0
     seed: int | Array = 0
     fold: int | Array = 0
     widths: tuple[int | Array, ...] = ()
@@ -57,6 +60,7 @@ class Learner(NamedTuple):
       patience: epochs without improvement before a network stops; None is never.
       min_delta: by how much the validation loss must fall to count as improvement.
       drops: whether dropout is on.
+      shifts: whether images move.
       classifies: whether targets are labels, so that there is an accuracy.
     """
 
@@ -68,6 +72,7 @@ class Learner(NamedTuple):
     patience: int | None = None
     min_delta: float = 0.0
     drops: bool = False
+    shifts: bool = False
     classifies: bool = True
 
 
@@ -249,13 +254,18 @@ def _learn(
     net, transform = learner.net(member), _transform(learner, member)
     run_key = jax.random.fold_in(jax.random.key(member.seed), 1)
     order_key, drop_key = jax.random.split(jax.random.fold_in(run_key, progress.epoch))
+    shift_key = jax.random.fold_in(order_key, 0)
     rows = data.train[member.fold]
     steps = len(rows) // learner.batch_size
     order = jax.random.permutation(order_key, rows)[: steps * learner.batch_size]
 
     def objective(params: Params, rows: Array, step: Array) -> Array:
         key = jax.random.fold_in(drop_key, step) if learner.drops else None
-        outputs = net.apply(params, pixels(data.images[rows]), key=key)
+        images = data.images[rows]
+        if learner.shifts:
+            moving = jax.random.fold_in(shift_key, step)
+            images = shift_images(images, moving, member.shift)
+        outputs = net.apply(params, pixels(images), key=key)
         return jnp.mean(learner.loss(outputs, data.targets[rows]))
 
     def step(carry: Any, at: tuple[Array, Array]) -> tuple[Any, Array]:
