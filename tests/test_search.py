@@ -338,8 +338,15 @@ def events(folder):
             event = event_pb2.Event.FromString(raw[at + 12 : at + 12 + size])
             at += size + 16
             for value in event.summary.value:
-                tags.setdefault(path.parent.name, set()).add(value.tag)
+                found = tags.setdefault(path.parent.name, {})
+                found[value.tag] = value.metadata.plugin_data.content
     return tags
+
+
+def columns_of(content):
+    """Read which hyperparameters a trial has in TensorBoard's table."""
+    proto = pytest.importorskip("tensorboardX.proto.plugin_hparams_pb2")
+    return set(proto.HParamsPluginData.FromString(content).session_start_info.hparams)
 
 
 def test_a_grid_by_the_command_can_be_continued(tmp_path, capsys):
@@ -354,9 +361,11 @@ def test_a_grid_by_the_command_can_be_continued(tmp_path, capsys):
     for name in ("correlations.png", "parallel.png"):
         assert (tmp_path / "x" / name).stat().st_size > 5_000
     tags = events(tmp_path / "x" / "tensorboard")
-    assert tags["tensorboard"] == {"correlations", "parallel"}
-    assert {"validation_loss", "accuracy", "final/test_accuracy"} <= tags["trial-0000"]
-    assert "_hparams_/session_start_info" in tags["trial-0002"], "those that failed too"
+    assert set(tags["tensorboard"]) == {"correlations", "parallel"}
+    drawn = {"validation_loss", "accuracy", "final/test_accuracy"}
+    assert drawn <= set(tags["trial-0000"])
+    trial = tags["trial-0002"]["_hparams_/session_start_info"]  # those that failed too
+    assert columns_of(trial) == {"learning-rate", "width", "status"}
 
     assert call(*words) == 2
     assert "continue it with --resume" in capsys.readouterr().err

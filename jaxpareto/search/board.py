@@ -3,7 +3,7 @@
 Through tensorboardX, with no TensorFlow: `tensorboard --logdir RUN/tensorboard`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,17 @@ from jaxpareto.search.space import HYPERPARAMETERS
 from jaxpareto.search.table import MEASURES
 
 
-def write_trials(folder: Path, group: Group, rows: list[Row]) -> None:
+def write_trials(
+    folder: Path, group: Group, rows: list[Row], varied: Collection[str]
+) -> None:
     """Write the curves of a group's trials, and a row of the HParams table for each.
 
     Args:
       folder: each trial gets a folder in it.
       group: the trials.
       rows: what `Group.rows` yields; folds become trials of their own.
+      varied: the hyperparameters that get a column; those that all trials share would
+        hide them.
 
     Raises:
       RunError: tensorboardX is not installed.
@@ -35,7 +39,11 @@ def write_trials(folder: Path, group: Group, rows: list[Row]) -> None:
                 for name, value in zip(CURVES, values, strict=True):
                     if np.isfinite(value):
                         writer.add_scalar(name, float(value), epoch)
-            given = {name: _plain(row[name]) for name in (*HYPERPARAMETERS, "status")}
+            given = {
+                name: _plain(row[name])
+                for name in (*HYPERPARAMETERS, "status")
+                if name in varied or name == "status"
+            }
             measured = {
                 f"final/{name}": row[name]
                 for name in MEASURES

@@ -6,7 +6,7 @@ Optuna knows, `tensorboard/` is there when asked for.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from jaxpareto.search.plan import Plan
 from jaxpareto.search.run import AT_ONCE
 from jaxpareto.search.run import run as train
 from jaxpareto.search.source import Problem
-from jaxpareto.search.space import Point, Space
+from jaxpareto.search.space import Point, Range, Space
 from jaxpareto.train.log import Progress, write_json
 
 
@@ -82,6 +82,7 @@ class Run:
         done = {row["trial"] for row in rows}
         curves = [row for row in curves if row["trial"] in done]
         left = [i for i in range(len(points)) if i not in done]
+        show = self._show({x: [point[x] for point in points] for x in points[0]})
         epochs = self.plan.epochs
         bar = Progress(len(points) * epochs, len(done) * epochs, quiet=self.quiet)
         before = 0
@@ -101,7 +102,7 @@ class Run:
             curves.extend(group.curves())
             table.write_csv(curves, long)
             table.write_csv(rows, path)
-            self._show(group, found)
+            show(group, found)
 
         try:
             train(
@@ -142,7 +143,7 @@ class Run:
                 batch=batch,
                 seed=seed,
                 test=self.problem.test,
-                keep=self._show,
+                keep=self._show(space),
                 watch=watch,
             )
         finally:
@@ -166,6 +167,16 @@ class Run:
         where = f"table: {self.folder}/trials.csv   pictures: {self.folder}/*.png"
         return [f"{len(rows)} networks: {', '.join(told)}", *best, where]
 
-    def _show(self, group: Group, rows: list[Row]) -> None:
-        if self.tensorboard:
-            board.write_trials(self.folder / "tensorboard", group, rows)
+    def _show(self, space: Space) -> Callable[[Group, list[Row]], None]:
+        """Return what writes trials for TensorBoard, or does nothing."""
+        varied = [
+            name
+            for name, values in space.items()
+            if isinstance(values, Range) or len(set(values)) > 1
+        ]
+
+        def show(group: Group, rows: list[Row]) -> None:
+            if self.tensorboard:
+                board.write_trials(self.folder / "tensorboard", group, rows, varied)
+
+        return show
