@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,20 @@ from jaxpareto.types import Conditioned, Split, Weighting
 BATCH = 256
 
 
+class Program(NamedTuple):
+    """Compiled steps.
+
+    Attributes:
+      go: does all of them, from where it stopped the last time.
+      parameters: size of `phi`.
+      bytes: memory at the peak: arguments, results and temporaries.
+    """
+
+    go: Callable[[], None]
+    parameters: int
+    bytes: int
+
+
 def stepper(
     network: Conditioned,
     k: int,
@@ -24,45 +39,64 @@ def stepper(
     split: bool = True,
     rule: Weighting = RULES["linear"],
     gram_of: str = "phi",
-) -> tuple[Callable[[], None], int]:
-    """Return a function that does `steps` compiled steps, and the size of `phi`.
+    tasks: int = 2,
+    batch: int = BATCH,
+) -> Program:
+    """Compile `steps` steps, as they are inside the training loop.
 
-    Protocol A's images (noise here), two tasks, cross-entropy, Adam.
+    Protocol A's images (noise here), cross-entropy, Adam.
 
     Args:
-      network: on images [36, 36] with two heads of ten classes.
+      network: on images [36, 36] with heads of ten classes.
       k: preferences per step.
       steps: in a turn.
-      split: whether the preferences share the batch of 256.
+      split: whether the preferences share the batch.
       rule: how the losses are weighed.
       gram_of: whose gradients a solver compares.
+      tasks: `m`, heads of the network.
+      batch: images in a step.
     """
     recipe = Recipe(
         conditioned=network,
         rule=rule,
-        sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
+        sampler=prefs.SAMPLERS["dirichlet"](tasks, 1.0),
         optimizer=optimizers.optimizer("adam", "constant", steps=1),
         prefs_per_step=k,
         split_batch=split,
         gram_of=gram_of,
     )
-    images = jax.random.randint(jax.random.key(1), (steps, BATCH, 36, 36), 0, 256)
-    labels = jax.random.randint(jax.random.key(2), (steps, BATCH, 2), 0, 10)
+    images = jax.random.randint(jax.random.key(1), (steps, batch, 36, 36), 0, 256)
+    labels = jax.random.randint(jax.random.key(2), (steps, batch, tasks), 0, 10)
     batches = Split(images.astype(jnp.uint8), labels)
     hparams = Hparams(1e-4)
-    run = jax.jit(
-        lambda state, batches: jax.lax.scan(
-            lambda s, batch: step(recipe, s, batch, hparams), state, batches
-        )[0],
-        donate_argnums=0,
-    )
     state = jax.jit(partial(init, recipe))(jax.random.key(3), hparams)
+    run = (
+        jax.jit(
+            lambda state, batches: jax.lax.scan(
+                lambda s, batch: step(recipe, s, batch, hparams), state, batches
+            )[0],
+            donate_argnums=0,
+        )
+        .lower(state, batches)
+        .compile()
+    )
 
     def go() -> None:
         nonlocal state
         state = jax.block_until_ready(run(state, batches))
 
-    return go, tree.count(state.phi)
+    return Program(go, tree.count(state.phi), peak_bytes(run))
+
+
+def peak_bytes(compiled: Any) -> int:
+    """Return what a compiled program holds at its peak."""
+    sizes = compiled.memory_analysis()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        + sizes.temp_size_in_bytes
+        - sizes.alias_size_in_bytes
+    )
 
 
 def take_turns(

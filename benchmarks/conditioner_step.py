@@ -42,7 +42,7 @@ def main() -> None:
     for name in CONDITIONERS:
         if name != "independent":
             network = make_recipe(settings(name), SHAPE, asked.steps).conditioned
-            going[name], sizes[name] = stepper(
+            going[name], sizes[name], _ = stepper(
                 network, asked.prefs_per_step, asked.steps
             )
     spent = take_turns(going, asked.steps, asked.rounds)

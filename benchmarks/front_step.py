@@ -44,7 +44,7 @@ def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
     network = conditioned.chunked(
         lenet(shared_relu=False), 2, jax.random.key(0), chunk_size=1000, width=100
     )
-    go, size = stepper(network, k, steps, split=split)
+    go, size, _ = stepper(network, k, steps, split=split)
     print(f"jaxpareto k={k}: {size:,} parameters", flush=True)
     return go
 

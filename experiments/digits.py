@@ -78,12 +78,17 @@ class Digits(NamedTuple):
         return self.images.reshape(len(self.images), -1).astype(np.float32) / 255.0
 
 
-def load_digits() -> Digits:
-    """Shuffle all digits with a seed of their own, and cut them 60 : 20 : 20."""
+def load_digits(turn: float = 0.0) -> Digits:
+    """Shuffle all digits with a seed of their own, and cut them 60 : 20 : 20.
+
+    A turn in [0, 1) rotates the order by that share of it before the cut: five turns of
+    a fifth test every digit once.
+    """
     source = load_source("digits")
     images = np.concatenate([source.train_images, source.test_images])
     labels = np.concatenate([source.train_labels, source.test_labels]).astype(np.int32)
     order = np.random.default_rng(0).permutation(len(labels))
+    order = np.roll(order, round(turn * len(order)))
     parts = np.split(order, [1077, 1437])
     return Digits(images, labels, *parts)
 
@@ -224,6 +229,55 @@ def classify(name: str, digits: Digits, size: Size, out: Path) -> dict[str, Any]
     # Losses of different kinds have no common axis; accuracies have.
     measure = "accuracy" if name == "3.5-loss" else "loss"
     save(figures.curves_figure(curves, title=name, measure=measure), out, name)
+    return rows
+
+
+def best(name: str, digits: Digits, size: Size, out: Path) -> dict[str, Any]:
+    """Do as well as the report's two networks can: shifts, dropout, a decaying rate.
+
+    Each digit is tested once, over five turns of the split; the spread is that of the
+    turns. LeNet-5, which wants 16 x 16, sees each pixel as a square of four.
+    """
+    del digits, out
+    dense = partial(nets.mlp_net, IMAGE, classes=CLASSES)
+    cases = {
+        "64-992-100-10": (dense(widths=(992, 100), dropout=0.3), 1),
+        "Conv1D(3, 1, 32)-100-10": (
+            nets.sequence_net(IMAGE, classes=CLASSES, dropout=0.3),
+            1,
+        ),
+        "LeNet-5": (nets.lenet5((16, 16), classes=CLASSES, dropout=0.3), 2),
+    }
+    rows = {}
+    for label, (net, scale) in cases.items():
+        found = []
+        for turn in range(5):
+            print(f"{name}: {label}, turn {turn + 1} of 5", file=sys.stderr)
+            turned = load_digits(turn / 5)
+            large = turned.images.repeat(scale, axis=1).repeat(scale, axis=2)
+            learned = learn(
+                net,
+                turned._replace(images=large),
+                seeds=2,
+                epochs=size.classify,
+                loss="cross-entropy",
+                rate=2e-3,
+                schedule="cosine",
+                dropout=0.3,
+                shift=scale,
+            )
+            at = np.nanargmin(learned.history[..., 1], axis=1)
+            found.append(
+                (
+                    learned.history[np.arange(2), at, 2].mean(),
+                    learned.tested[:, 1].mean(),
+                )
+            )
+        validation, tested = zip(*found, strict=True)
+        rows[label] = {
+            "validation_accuracy": spread(validation),
+            "test_accuracy": spread(tested),
+        }
     return rows
 
 
@@ -382,6 +436,7 @@ def save(figure: Any, out: Path, name: str) -> None:
 
 PARTS: dict[str, Callable[[str, Digits, Size, Path], dict[str, Any]]] = {
     **dict.fromkeys(classifiers(), classify),
+    "best": best,
     **dict.fromkeys(
         ("3.10-base", "3.11-epochs", "3.12-latent", "3.13-encoder", "3.14-decoder"),
         autoencode,
