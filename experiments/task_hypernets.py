@@ -37,6 +37,7 @@ The test rows are looked at once for each number in the tables. A killed call go
 where it stopped when it is given again; another call needs another --out.
 """
 
+import argparse
 import dataclasses
 import functools
 import json
@@ -748,8 +749,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(each) for each in text.split(","))
     except ValueError:
-        raise UsageError(
-            f"--shots are whole numbers as 1,5,10; found {text!r}"
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers as 1,5,10, found {text!r}"
         ) from None
 
 

@@ -76,8 +76,9 @@ def multitask(found: dict[str, Any]) -> "Figure":
     ]
     labels = [f"{name}, {size:.1f}" for name, size in zip(names, sizes, strict=True)]
     axes.set_yticks(range(len(names)), labels[::-1])
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel("test accuracy, mean of the tasks, %")
-    axes.set_title("parameters in networks of the target's size", loc="left")
+    axes.set_title("in brackets: parameters, by those of one target", loc="left")
     axes.grid(axis="x", lw=0.3)
     return figure
 
