@@ -109,10 +109,10 @@ class Preset:
     epochs: int = 5
     batch: int = 100
     seeds: int = 5
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     tried: int = 1
     code_rates: tuple[float, ...] = (0.03, 0.1, 0.3)
-    scratch_rates: tuple[float, ...] = (1e-3,)
+    scratch_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     steps: int = 80
     shots: tuple[int, ...] = (1, 5, 10, 50)
 
@@ -137,6 +137,7 @@ PRESETS: dict[str, Preset] = {
         seeds=2,
         rates=(3e-3,),
         code_rates=(0.1,),
+        scratch_rates=(1e-3,),
         steps=60,
     ),
     "split-mnist": _SPLIT,

@@ -161,8 +161,9 @@ class Sparse(nn.Module):
         positive = scales[scales > 0]
         return np.maximum(scales, positive.min() if positive.size else 1.0)
 
-    def _tables(self, latent: int) -> list[np.ndarray]:
-        """Draw the wiring, from the narrow layers to the wide ones."""
+    def _tables(self, latent: int | None = None) -> list[np.ndarray]:
+        """Draw the wiring behind `latent` numbers, from narrow layers to wide ones."""
+        latent = self.latent if latent is None else latent
         check_name(self.wiring, WIRINGS, "wiring")
         sizes = widths(self.spec.size, latent)
         counts = inputs_per_unit(len(sizes) - 1, self.decrease, self.last)

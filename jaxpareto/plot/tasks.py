@@ -118,18 +118,19 @@ def path_of_codes(found: dict[str, Any]) -> "Figure | None":
     if not found["controls"]:
         return None
     names = list(found["controls"])
+    first, second = found["names"]["known"][:2]
     figure, panels = _panels(0.6 + 2.0 * len(names), 2.4, len(names))
     for axes, name in zip(panels, names, strict=True):
         values = 100 * np.array(found["controls"][name]["path"])
         along = np.linspace(0, 1, values.shape[2])
-        for i, mark in enumerate(("-", "--")):
-            task, colour = found["names"]["known"][i], COLOURS.get(name, "C2")
+        colour = COLOURS.get(name, "C2")
+        for i, (task, mark) in enumerate(((first, "-"), (second, "--"))):
             for seed in values:
                 axes.plot(along, seed[i], mark, lw=0.4, color=colour, alpha=0.5)
             mean = values[:, i].mean(axis=0)
             axes.plot(along, mean, mark, lw=1.4, color=colour, label=task)
         axes.set_title(name)
-        axes.set_xticks([0, 0.5, 1], [found["names"]["known"][0], "between", task])
+        axes.set_xticks([0, 0.5, 1], [first, "between", second])
         axes.legend(frameon=False, title="asked for", title_fontsize=7.5)
     panels[0].set_ylabel("test accuracy, %")
     return figure
