@@ -33,6 +33,7 @@ _ROOMS = (
     "search",
     "simplex",
     "solvers",
+    "tasks",
     "train",
     "tree",
     "types",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import (
@@ -15,6 +16,7 @@ from experiments import (
     leaderboard,
     logistic_head,
     multimnist,
+    task_hypernets,
     toy_fronts,
 )
 from jaxpareto import cli
@@ -222,6 +224,102 @@ def test_digits_cluster_in_the_latent_space(tmp_path):
     rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
     assert 0.4 < rows["k-means, latent 10"]["adjusted_rand"][0] <= 1.0
     assert (tmp_path / "clusters-map.png").stat().st_size > 10_000
+
+
+def test_task_hypernets_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
+    """Two contenders; stopped between two new tasks, and again; called wrongly."""
+    out = tmp_path / "x"
+    few = "--contenders experts,chunked --epochs 1 --rows 40 --shots 1"
+    call = ["--preset", "smoke", "--out", str(out), *few.split()]
+
+    def run(*words):
+        status = cli.guarded(task_hypernets._parser, [*call, *words])
+        return status, *capsys.readouterr()
+
+    find = task_hypernets.Finder.find
+    done = []
+
+    def killed(self, *given):
+        done.append(given)
+        if len(done) > 2:
+            raise KeyboardInterrupt
+        return find(self, *given)
+
+    monkeypatch.setattr(task_hypernets.Finder, "find", killed)
+    assert run()[0] == 130
+    later = out / "chunked" / "later.json"
+    assert len(json.loads(later.read_text())["rows"]) == 2
+    monkeypatch.setattr(task_hypernets.Finder, "find", find)
+    status, said, _ = run()
+    assert status == 0 and "| from scratch | " in said and "| experts | " in said
+    assert "Not asked: they need" in said
+    result = json.loads((out / "result.json").read_text())
+    assert np.shape(result["multitask"]["experts"]["test"]) == (2, 4)
+    assert np.shape(result["later"]["chunked"]["recombined"]) == (2, 4, 2)
+    assert np.shape(result["controls"]["chunked"]["path"]) == (2, 2, 21)
+    assert result["multitask"]["experts"]["parameters"] == 4 * 2146
+    for name in ("multitask", "later", "path"):
+        assert (out / f"{name}.png").stat().st_size > 5_000
+    written = (later.stat().st_mtime_ns, said)
+    assert run()[1] == said and later.stat().st_mtime_ns == written[0]
+    for words, message in (
+        (["--rows", "60"], "was made with another rows; name a new --out"),
+        (["--preset", "smok"], "unknown preset 'smok'; did you mean smoke"),
+        (
+            ["--contenders", "chunkd"],
+            "unknown contender 'chunkd'; did you mean chunked",
+        ),
+        (["--target", "lenet"], "unknown target 'lenet'; did you mean lenet5"),
+        (["--shots", "1,21"], "42 examples of 40 rows; give 1 to 40"),
+        (["--shots", "1,a"], "--shots: expected whole numbers as 1,5,10, found '1,a'"),
+        (["--seeds", "0"], "--seeds and --epochs must be at least 1"),
+        (["--out", str(tmp_path)], "holds something else"),
+    ):
+        status, _, other = run(*words)
+        assert status == 2 and other.count("\n") == 1 and message in other
+    monkeypatch.setenv("JAXPARETO_DATA", str(tmp_path / "nowhere"))
+    for preset in ("split-mnist", "cifar"):
+        status, _, other = run("--preset", preset, "--out", str(tmp_path / "y"))
+        assert status == 1 and other.count("\n") == 1 and "put " in other
+
+
+@pytest.mark.slow
+def test_task_hypernets_smoke_whole(tmp_path):
+    script = ROOT / "experiments" / "task_hypernets.py"
+    said = python(script, "--preset", "smoke", "--out", tmp_path / "x", cwd=tmp_path)
+    assert said.count("Claim 1") == 2 and said.count("Claim 2") == 4
+    result = json.loads((tmp_path / "x" / "result.json").read_text())
+    for each in result["multitask"].values():
+        assert np.mean(each["test"]) > 0.9
+    assert np.mean(result["controls"]["sparse-linear"]["mean"]) < 0.95
+
+
+def test_the_claims_are_answered_by_their_numbers():
+    """Three seeds, two shots: surely better, surely worse, and nothing to tell."""
+    scores = {"chunked": [0.90, 0.91, 0.92], "sparse-linear": [0.90, 0.90, 0.905]}
+    scores["sparse-mlp"] = [0.88, 0.88, 0.88]
+    later = {"chunked": 0.7, "sparse-linear": 0.8, "sparse-mlp": 0.81}
+    jitter = {"sparse-linear": [0.0, 0.01, 0.02], "sparse-mlp": [0.04, 0.0, -0.04]}
+    found = {
+        "multitask": {k: {"test": [[x] for x in v]} for k, v in scores.items()},
+        "later": {
+            name: {
+                "shots": [1, 5],
+                "new": [[[x + y, x + y]] for y in jitter.get(name, [0.0] * 3)],
+            }
+            for name, x in later.items()
+        },
+        "names": {"new": ["8-9"], "recombined": []},
+    }
+    one, two, three, four = task_hypernets.answers(found)
+    assert "sparse-linear matches chunked at many tasks: **yes**" in one
+    assert "90.17 ± 0.29 against 91.00 ± 1.00" in one and "deviation, 90.00" in one
+    assert "sparse-mlp matches chunked at many tasks: **no**" in two
+    assert (
+        "better than chunked at new tasks: **yes**" in three
+        and "+11.00 ± 0.58" in three
+    )
+    assert "better than sparse-mlp at new tasks: **undecided**" in four
 
 
 def test_the_corner_is_what_each_network_does_at_its_own_task():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.plot import front_figure, save_front
+from jaxpareto.plot import front_figure, save_front, save_tasks
 from jaxpareto.prefs import grid
 
 pytest.importorskip("matplotlib")
@@ -289,3 +289,27 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RunError, match=r"pip install 'jaxpareto\[plot\]'"):
         front_figure(front(5))
+
+
+def test_an_experiment_on_tasks_is_drawn_from_its_file(tmp_path):
+    """Two seeds of one contender; what is not there is not drawn."""
+    with pytest.raises(UsageError, match="holds no finished experiment"):
+        save_tasks(tmp_path)
+    found = {
+        "multitask": {
+            "experts": {"test": [[0.9, 0.8], [0.7, 0.9]], "parameters": 8, "target": 4}
+        },
+        "later": {},
+        "controls": {},
+        "names": {"known": ["0-1", "2-3"], "new": ["8-9"], "recombined": []},
+    }
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(found))
+    assert [file.name for file in save_tasks(tmp_path)] == ["multitask.png"]
+    first = (tmp_path / "multitask.png").read_bytes()
+    save_tasks(tmp_path)
+    assert (tmp_path / "multitask.png").read_bytes() == first
+    for damaged in ("{", json.dumps({"names": {}})):
+        path.write_text(damaged)
+        with pytest.raises(RunError, match="is damaged"):
+            save_tasks(tmp_path)

@@ -2,10 +2,12 @@
 
 `load_tasks` loads a multi-task data set by name (`DATASETS` lists them), `load_source`
 the single images it is made of, and `multi_mnist` composes a set from any images
-(`LAYOUTS` says how). `stored` and `fresh` make mini-batches on the device. Nothing here
-needs more than JAX and NumPy, except a download, which needs the extra `data`.
-`jaxpareto.data.features` keeps what a frozen network says of images in a store on disk;
-`load_frozen` loads such features, or some that ship (`FROZEN`).
+(`LAYOUTS` says how). `load_task_set` cuts or turns single images into several tasks
+(`TASK_SETS`), for networks conditioned on a task. `stored`, `fresh` and `per_task` make
+mini-batches on the device. Nothing here needs more than JAX and NumPy, except a
+download, which needs the extra `data`. `jaxpareto.data.features` keeps what a frozen
+network says of images in a store on disk; `load_frozen` loads such features, or some
+that ship (`FROZEN`).
 """
 
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
     from jaxpareto.data.augment import shift_images
-    from jaxpareto.data.batches import Batches, fresh, stored, whole
+    from jaxpareto.data.batches import Batches, fresh, per_task, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
         Frozen,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from jaxpareto.data.multimnist import multi_mnist
     from jaxpareto.data.registry import DATASETS, load_tasks
     from jaxpareto.data.sources import load_source
+    from jaxpareto.data.task_sets import TASK_SETS, load_task_set
+    from jaxpareto.data.tasks import TaskSet
 
 _HOMES = {
     "DATASETS": "registry",
@@ -40,9 +44,13 @@ _HOMES = {
     "LAYOUTS": "layouts",
     "Batches": "batches",
     "fresh": "batches",
+    "TASK_SETS": "task_sets",
+    "TaskSet": "tasks",
     "load_source": "sources",
+    "load_task_set": "task_sets",
     "load_tasks": "registry",
     "multi_mnist": "multimnist",
+    "per_task": "batches",
     "read_idx": "idx",
     "shift_images": "augment",
     "stored": "batches",
@@ -53,15 +61,19 @@ __all__ = [
     "DATASETS",
     "FROZEN",
     "LAYOUTS",
+    "TASK_SETS",
     "Batches",
     "Frozen",
     "Rows",
+    "TaskSet",
     "checked",
     "fresh",
     "load_frozen",
     "load_source",
+    "load_task_set",
     "load_tasks",
     "multi_mnist",
+    "per_task",
     "read_idx",
     "shift_images",
     "stored",

@@ -73,6 +73,49 @@ def stored(split: Split, batch_size: int) -> Batches:
     return Batches(n // batch_size, split, begin, take)
 
 
+def per_task(split: Split, batch_size: int) -> Batches:
+    """Make mini-batches of stacked tasks: equally many rows of each, task after task.
+
+    The rows of every task are shuffled anew in every epoch. A step that splits its
+    batch over t preferences, one for each task, so shows every task its own rows.
+
+    Args:
+      split: images [t, n, ...], labels [t, n], as in `TaskSet`.
+      batch_size: rows of each task, `b`; the last `n mod b` of an epoch are left out.
+
+    Returns:
+      Mini-batches of images [t b, ...] and labels [t b, 1]; the plan of an epoch is
+      its order of the rows, [t, n].
+
+    Raises:
+      UsageError: `batch_size` is less than 1 or more than `n`.
+
+    >>> import jax.numpy as jnp
+    >>> split = Split(jnp.zeros((3, 10, 8, 8), jnp.uint8), jnp.zeros((3, 10), int))
+    >>> batches = per_task(split, 4)
+    >>> plan = batches.begin(batches.data, jax.random.key(0))
+    >>> batches.steps, batches.take(batches.data, plan, 1).images.shape
+    (2, (12, 8, 8))
+    """
+    t, n = split.labels.shape
+    if not 1 <= batch_size <= n:
+        raise UsageError(f"batch size {batch_size} for {n} rows a task; give 1 to {n}")
+
+    def begin(data: Split, key: Key) -> Array:
+        del data
+        keys = jax.random.split(key, t)
+        return jax.vmap(jax.random.permutation, (0, None))(keys, n)
+
+    def take(data: Split, plan: Array, i: Array) -> Split:
+        rows = lax.dynamic_slice_in_dim(plan, i * batch_size, batch_size, axis=1)
+        images, labels = (
+            jax.vmap(lambda mine, chosen: mine[chosen])(each, rows) for each in data
+        )
+        return Split(images.reshape(-1, *images.shape[2:]), labels.reshape(-1, 1))
+
+    return Batches(n // batch_size, split, begin, take)
+
+
 def whole(split: Split, *, steps: int) -> Batches:
     """Give all examples at every step: full-batch training.
 

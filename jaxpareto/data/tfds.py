@@ -57,8 +57,8 @@ def load_tfds(name: str, folder: str | PathLike[str] | None = None) -> Source:
         file_format="array_record",
     )
     if not builder.data_path.exists():  # it appears when all is written
-        _probe(name)
-        with _download_errors(name):
+        probe(name, URLS[name], _by_hand(name))
+        with download_errors(name, _by_hand(name)):
             builder.download_and_prepare()
     arrays = [_column(builder.as_data_source(part)) for part in ("train", "test")]
     return Source(*arrays[0], *arrays[1], classes=10)
@@ -118,9 +118,13 @@ def _column(rows: Any) -> tuple[np.ndarray, np.ndarray]:
     return images, np.array([example["label"] for example in examples], np.uint8)
 
 
-def _probe(name: str) -> None:
-    """Find out within seconds that the address cannot be reached."""
-    parts = urlsplit(URLS[name])
+def probe(name: str, url: str, advice: str) -> None:
+    """Find out within seconds that the address of a set cannot be reached.
+
+    Raises:
+      RunError: it cannot; the advice says how to do without.
+    """
+    parts = urlsplit(url)
     if parts.scheme in urllib.request.getproxies():
         return  # a proxy resolves the name for us
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -128,13 +132,17 @@ def _probe(name: str) -> None:
         socket.create_connection((parts.hostname or "", port), timeout=10).close()
     except OSError as error:
         raise RunError(
-            f"{name}: cannot reach {parts.hostname} ({error}); {_by_hand(name)}"
+            f"{name}: cannot reach {parts.hostname} ({error}); {advice}"
         ) from error
 
 
 @contextmanager
-def _download_errors(name: str) -> Iterator[None]:
-    """Retry once instead of ten times, and say in one line what went wrong."""
+def download_errors(name: str, advice: str) -> Iterator[None]:
+    """Retry once instead of ten times, and say in one line what went wrong.
+
+    Raises:
+      RunError: the download failed; the advice says how to do without.
+    """
     downloader: Any = require("tensorflow_datasets.core.download.downloader", "data")
     manager = require("tensorflow_datasets.core.download.download_manager", "data")
     util = require("tensorflow_datasets.core.download.util", "data")
@@ -144,9 +152,7 @@ def _download_errors(name: str) -> Iterator[None]:
         yield
     except failures as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(
-            f"{name}: download failed ({first_line}); {_by_hand(name)}"
-        ) from error
+        raise RunError(f"{name}: download failed ({first_line}); {advice}") from error
     finally:
         downloader.MAX_RETRIES = retries
 

@@ -13,7 +13,7 @@ from jaxpareto.hyper.mixtures import Film, Linear, LowRank, crowding
 from jaxpareto.hyper.planes import Planes
 from jaxpareto.hyper.sparse import Sparse
 from jaxpareto.hyper.static import Kernel, Static
-from jaxpareto.hyper.trunk import Trunk, standardise
+from jaxpareto.hyper.trunk import Trunk, standardise, unstandardise
 
 __all__ = [
     "CHUNKINGS",
@@ -35,4 +35,5 @@ __all__ = [
     "hyperfan_out",
     "per_filter",
     "standardise",
+    "unstandardise",
 ]

@@ -43,6 +43,23 @@ def standardise(pref: Array) -> Array:
     return (m * pref - 1.0) * math.sqrt((m + 1) / (m * (m - 1)))
 
 
+def unstandardise(x: Array) -> Array:
+    """Undo `standardise`: what a hypernetwork takes for a preference, of any vector.
+
+    `pref = (1 + x sqrt(m (m - 1) / (m + 1))) / m`. A vector of length about one lies
+    where preferences lie, though not on the simplex, and zero at its centre: so
+    whatever reads preferences reads any vector.
+
+    Args:
+      x: [m], m at least 2.
+
+    >>> print(standardise(unstandardise(jnp.array([0.5, -2.0, 1.0]))).round(4))
+    [ 0.5 -2.   1. ]
+    """
+    m = x.shape[-1]
+    return (1.0 + x * math.sqrt(m * (m - 1) / (m + 1))) / m
+
+
 class Trunk(nn.Module):
     """A perceptron from a preference to an inner vector of mean square one.
 

@@ -22,6 +22,7 @@ from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.dense import ACTIVATIONS, dense_net, mlp_net
 from jaxpareto.nets.lenet5 import lenet5
 from jaxpareto.nets.mlp import mlp
+from jaxpareto.nets.plain_resnet import plain_resnet
 from jaxpareto.nets.resnet import batch_statistics, resnet18
 from jaxpareto.nets.sequence import conv1d, max_pool1d, sequence_net
 from jaxpareto.types import Net
@@ -61,6 +62,7 @@ __all__ = [
     "mlp",
     "mlp_net",
     "multitask_cnn",
+    "plain_resnet",
     "resnet18",
     "sequence_autoencoder",
     "sequence_net",

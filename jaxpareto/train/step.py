@@ -65,6 +65,9 @@ class Recipe(NamedTuple):
       optimizer: `optimizer(hparams) -> optax.GradientTransformation`.
       prefs_per_step: `k`.
       split_batch: whether the k preferences share the batch instead of each seeing it.
+      one_by_one: whether the k networks are trained one after another instead of all
+        at once, which a sparse hypernetwork is for on a CPU: XLA takes long to add up
+        what k networks say of one number.
       losses: `losses(outputs, labels) -> [m]`, of a batch.
       gram_of: whose gradients a solver compares: `"phi"`, as in the papers, or
         `"params"`, those of the generated network (cheaper: one backward pass through
@@ -81,6 +84,7 @@ class Recipe(NamedTuple):
     optimizer: Callable[[Hparams], optax.GradientTransformation]
     prefs_per_step: int = 1
     split_batch: bool = False
+    one_by_one: bool = False
     losses: Callable[[Any, Any], Array] = mean_cross_entropy
     gram_of: str = "phi"
     steps: int = 0
@@ -217,6 +221,15 @@ class Where(NamedTuple):
 
 def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -> Any:
     """Map `function(pref, batch, key, *more)` over the k preferences."""
+    if recipe.one_by_one:
+        prefs, batch, keys = at
+
+        def one(at: Any) -> Any:
+            mine, (pref, key, *more) = at
+            return function(pref, mine if recipe.split_batch else batch, key, *more)
+
+        parts = batch if recipe.split_batch else None
+        return jax.lax.map(one, (parts, (prefs, keys, *more)))
     axis = 0 if recipe.split_batch else None
     axes = (0, axis, 0, *(0 for _ in more))
     return jax.vmap(function, axes)(*at, *more)
