@@ -8,9 +8,9 @@ file of this room has the commands of one habit: their words, and what they do.
 from collections.abc import Sequence
 
 from jaxpareto import __version__
+from jaxpareto.cli.export import add_export
 from jaxpareto.cli.front import (
     add_eval,
-    add_export,
     add_front,
     add_settings,
     given_settings,
