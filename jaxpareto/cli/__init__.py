@@ -17,6 +17,7 @@ from jaxpareto.cli.front import (
 )
 from jaxpareto.cli.head import add_head
 from jaxpareto.cli.parser import Parser, guarded, script_parser
+from jaxpareto.cli.report import add_report
 from jaxpareto.cli.search import add_search
 from jaxpareto.cli.store import add_extract, add_store
 
@@ -44,6 +45,7 @@ def _parser() -> Parser:
     add_front(commands)
     add_eval(commands)
     add_export(commands)
+    add_report(commands)
     add_head(commands)
     add_extract(commands)
     add_store(commands)
