@@ -67,12 +67,15 @@ def archive() -> Path:
     remedy = f"--live needs {ARCHIVE} of the npm registry, once, in {path.parent}"
     if not path.exists():
         _fetch(path, remedy)
+    _check(path, remedy)
+    return path
+
+
+def _check(path: Path, remedy: str) -> None:
+    """Refuse another file than the one that was pinned."""
     found = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if found != SHA512:
-        raise RunError(
-            f"{path} is not the package that was pinned; delete it: {remedy}"
-        )
-    return path
+        raise RunError(f"{path} is not the package that was pinned; {remedy}")
 
 
 def cache() -> Path:
@@ -89,10 +92,12 @@ def _fetch(path: Path, remedy: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         words = [npm, "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts"]
+        words += ["--fetch-retries=1", "--fetch-timeout=60000"]
         try:
             subprocess.run(
                 words, cwd=folder, check=True, capture_output=True, timeout=300
             )
+            _check(Path(folder) / ARCHIVE, remedy)
             os.replace(Path(folder) / ARCHIVE, path)
         except (subprocess.SubprocessError, OSError) as error:
             raise RunError(

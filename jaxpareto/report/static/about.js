@@ -3,14 +3,15 @@
 function curve(title, yLabel, series, names) {
   const xs = series.flatMap(([points]) => points.map((p) => p[0]));
   const ys = series.flatMap(([points]) => points.map((p) => p[1]));
-  const { svg, x, y } = axes(title, `${title} (${yLabel}) by epoch: ${names}`, xs, ys, "epoch", yLabel);
-  series.forEach(([points, kind, text]) => {
+  const { svg, x, y, box } = axes(title, `${title} (${yLabel}) by epoch: ${names}`, xs, ys, "epoch", yLabel);
+  series.forEach(([points, kind, text], i) => {
     svg.append(line(kind, points, x, y));
     if (points.length < 30) points.forEach((p) => svg.append(mark(kind, x(p[0]), y(p[1]), 2.5, true)));
-    if (text) {
-      const [px, py] = points[points.length - 1];
-      svg.append(shape("text", { x: x(px) - 2, y: y(py) - 7, class: "strong halo", "text-anchor": "end" }, text));
-    }
+    if (!text) return;
+    const at = box.top + 10 + 16 * i; // losses fall: the upper right is free
+    svg.append(line(kind, [[box.right - 84, at], [box.right - 48, at]], Number, Number),
+      mark(kind, box.right - 66, at, 2.5, true),
+      shape("text", { x: box.right, y: at + 4, class: "halo", "text-anchor": "end" }, text));
   });
   return svg;
 }
@@ -23,12 +24,13 @@ function showCurves(runs, current) {
     return;
   }
   const by = (values, epochs) => epochs.map((epoch, i) => [epoch, values[i]]);
-  box.append(curve("Training loss", "nats",
+  const whose = runs.length > 1 ? `, ${runs[current].name}` : "";
+  box.append(curve(`Training loss${whose}`, "nats",
     curves.losses.map((values, t) => [by(values, curves.epoch), t, `task ${t + 1}`]),
     [...Array(tasks).keys()].map((t) => `task ${t + 1}`).join(", ")));
   const several = runs.length > 1;
   const checked = (name) => (several ? runs.map((run, i) => [run, i]) : [[runs[current], 0]])
-    .filter(([run]) => run.curves.validation.epoch.length)
+    .filter(([run]) => run.curves.validation.epoch.length > 1)
     .map(([run, i]) => [by(run.curves.validation[name], run.curves.validation.epoch), i, ""]);
   const names = (several ? runs : [runs[current]]).map((run) => run.name).join(", ");
   if (checked("hypervolume").length) {

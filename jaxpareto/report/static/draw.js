@@ -98,7 +98,7 @@ function place(svg, event) {
 // Rows of [cell, ...] as a table; the first row and the first column are headers.
 function fill(table, rows, numeric = true) {
   const body = rows.map((row, i) => element("tr", {}, ...row.map((cell, j) => {
-    const header = i === 0 || j === 0;
+    const header = (i === 0 || j === 0) && cell !== "";
     const more = header ? { scope: i === 0 ? "col" : "row" } : {};
     if (numeric && j > 0) more.class = "number";
     return element(header ? "th" : "td", more, cell);

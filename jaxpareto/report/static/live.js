@@ -26,8 +26,7 @@ async function loadNetwork(folder, run) {
   ort.env.wasm.numThreads = 1; // more need headers that only a server sends
   ort.env.wasm.wasmBinary = binary;
   const session = await ort.InferenceSession.create(decode(window.jaxparetoModel), { executionProviders: ["wasm"] });
-  delete window.jaxparetoRuntime;
-  delete window.jaxparetoModel;
+  window.jaxparetoRuntime = window.jaxparetoModel = null; // megabytes that are done with
   const [h, w] = run.image;
   // pref [m], pixels [h * w] in [0, 1] -> logits [m][c]
   return async (pref, pixels) => {
@@ -152,6 +151,11 @@ async function startLive(folder, run) {
     }
     ask();
   });
+  if (images.length) {
+    sample.value = "0";
+    await byId("cards").querySelector("img").decode();
+    paper.start(byId("cards").querySelector("img"));
+  }
   byId("clear").addEventListener("click", () => { sample.value = ""; paper.clear(); ask(); });
   try {
     answer = await loadNetwork(folder, run);

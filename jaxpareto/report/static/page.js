@@ -22,7 +22,8 @@
     follow = [showFront(runs, current, show), showAnswers(run)];
     showCurves(runs, current);
     showNumbers(run);
-    show(Math.floor((run.prefs.length - 1) / 2));
+    const away = run.prefs.map((pref) => Math.hypot(...pref.map((p) => p - 1 / run.tasks)));
+    show(away.indexOf(Math.min(...away))); // begin at the even preference
   }
 
   const several = runs.length > 1;
