@@ -134,6 +134,7 @@ async function startLive(folder, run) {
       });
     } while (again);
     busy = false;
+    said.classList.add("unseen"); // the bars show it; this line is for screen readers
     clearTimeout(later);
     later = setTimeout(() => { said.textContent = rows.map(({ words }) => words.textContent).join("; "); }, 400);
   };

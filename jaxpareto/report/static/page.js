@@ -27,7 +27,7 @@
   }
 
   const several = runs.length > 1;
-  byId("title").textContent = several ? `${runs.length} fronts compared` : `The front of ${run.name}`;
+  byId("title").textContent = several ? `${runs.length} fronts compared` : `Pareto front: ${run.name}`;
   const about = `${run.conditioner} x ${run.rule} on ${run.data}, ${run.epochs} epochs: ` +
     `${run.prefs.length} networks of ${run.parameters.target.toLocaleString("en")} parameters from one of ` +
     `${run.parameters.conditioned.toLocaleString("en")}. Hypervolume ${number(run.hypervolume, 4)} ` +
@@ -35,7 +35,7 @@
     `${run.examples.toLocaleString("en")} ${run.split} examples.`;
   byId("lead").textContent = several ? runs.map((each) => each.name).join(", ") : about;
   byId("how").textContent = run.tasks === 2
-    ? "Left cares only about task 2, right only about task 1: each step is another network."
+    ? "Left cares most about task 2, right most about task 1: each step is another network."
     : "Each step is another preference and another network.";
   byId("made").textContent = `Made by jaxpareto ${page.version}. This page asks nothing of any network.`;
 
