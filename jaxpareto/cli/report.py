@@ -49,14 +49,14 @@ def _report(asked: argparse.Namespace) -> None:
     if len({shape.tasks for shape in shapes}) > 1:
         counts = ", ".join(str(shape.tasks) for shape in shapes)
         raise UsageError(f"runs of {counts} tasks cannot share a page; make one each")
-    live = f"{out.stem}-live" if asked.live else None
-    if live is not None:
-        _write_model(asked.folders[0], out.with_name(live))
     share = _ANSWERS // len(asked.folders)
     runs = [
         report.gather(folder, prefs=asked.prefs, data_dir=asked.data_dir, answers=share)
         for folder in asked.folders
     ]
+    live = f"{out.stem}-live" if asked.live else None
+    if live is not None:
+        _write_model(asked.folders[0], out.with_name(live))
     report.write_page(runs, out, live=live, force=asked.force)
     for run in runs:
         if run["answers"] is None:
