@@ -20,6 +20,7 @@ _ROOMS = (
     "conditioned",
     "data",
     "errors",
+    "export",
     "hyper",
     "logistic",
     "metrics",

@@ -157,7 +157,7 @@ def concatenated(
     def forward(params: Params, images: Array, *, key: Key | None = None) -> Array:
         images = images[..., None] if images.ndim == 3 else images
         drawn = params["planes"][None]
-        drawn = jnp.broadcast_to(drawn, (len(images), *drawn.shape[1:]))
+        drawn = jnp.broadcast_to(drawn, (images.shape[0], *drawn.shape[1:]))
         seen = jnp.concatenate([images, drawn], axis=-1)
         return net.apply(params["network"], seen, key=key)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LAZY = {
     *("matplotlib", "moocore", "optuna", "safetensors", "sklearn", "tensorboardX"),
-    *("tensorflow_datasets", "PIL", "torch"),
+    *("tensorflow_datasets", "PIL", "torch", "jax2onnx", "onnx", "onnxruntime"),
 }
 """Modules of the extras, and some that people have: loaded where they are used."""
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
     ("conditioned", "tasks", "rules", "problems", "data", "backbones"),
     ("train", "style"),
-    ("search", "plot", "report"),
+    ("search", "plot", "report", "export"),
     ("cli",),  # a floor of its own: it calls plot and search
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,15 +8,16 @@ file of this room has the commands of one habit: their words, and what they do.
 from collections.abc import Sequence
 
 from jaxpareto import __version__
+from jaxpareto.cli.export import add_export
 from jaxpareto.cli.front import (
     add_eval,
-    add_export,
     add_front,
     add_settings,
     given_settings,
 )
 from jaxpareto.cli.head import add_head
 from jaxpareto.cli.parser import Parser, guarded, script_parser
+from jaxpareto.cli.report import add_report
 from jaxpareto.cli.search import add_search
 from jaxpareto.cli.store import add_extract, add_store
 
@@ -44,6 +45,7 @@ def _parser() -> Parser:
     add_front(commands)
     add_eval(commands)
     add_export(commands)
+    add_report(commands)
     add_head(commands)
     add_extract(commands)
     add_store(commands)

@@ -1,13 +1,10 @@
-"""`jaxpareto front`, `eval`, `export`: learn a front, look again, take a net."""
+"""`jaxpareto front`, `eval`: learn a front, look at it again."""
 
 import argparse
 import dataclasses
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
-from jaxpareto import __version__
 from jaxpareto.cli.parser import add_fields, columns, command, given_fields
 from jaxpareto.errors import UsageError, require
 
@@ -169,58 +166,6 @@ def _show(found: dict[str, Any], folder: Path, plot: Any, stem: str = "front") -
     plot.save_front(found, picture)
     print(table(found))
     print(f"numbers: {folder / stem}.json   picture: {picture}")
-
-
-def add_export(commands: Any) -> None:
-    """Add `export`: write one network of a run to a file."""
-    parser = command(
-        commands, "export", "write the network for one preference to a file", _export
-    )
-    parser.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
-    parser.add_argument("--pref", required=True, help="as 0.3,0.7: one per task, sum 1")
-    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
-    parser.add_argument("--force", action="store_true", help="replace the file")
-
-
-def _export(asked: argparse.Namespace) -> None:
-    from jaxpareto.prefs import parse_pref
-    from jaxpareto.train.run import load
-
-    if asked.out.suffix != ".safetensors":
-        raise UsageError(f"--out must end in .safetensors, found {asked.out}")
-    if asked.out.exists() and not asked.force:
-        raise UsageError(f"{asked.out} exists; name another --out, or add --force")
-    safetensors = require("safetensors.flax", "export")
-    front = load(asked.folder)
-    pref = parse_pref(asked.pref, front.shape.tasks)
-    params = front.params(pref)
-    flat = _flatten(params)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = asked.out.with_name(asked.out.name + ".tmp")
-    safetensors.save_file(
-        flat,
-        partial,
-        metadata={
-            "network": front.config.network,
-            "preference": ",".join(f"{x:.6g}" for x in pref),
-            "image": "x".join(map(str, front.shape.image)),
-            "jaxpareto": __version__,
-        },
-    )
-    partial.replace(asked.out)
-    count = sum(int(np.prod(leaf.shape)) for leaf in flat.values())
-    print(f"{asked.out}: {count:,} parameters in {len(flat)} tensors")
-
-
-def _flatten(params: Any) -> dict[str, Any]:
-    """Name the leaves of a pytree as `conv0/kernel`."""
-    import jax
-
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in leaves
-    }
 
 
 def _free_folder(data: str) -> Path:
