@@ -81,8 +81,8 @@ figure.colorbar(colours, ax=axes, label="preference for task 1")
 plt.show()
 
 # %% [markdown]
-# More points fill a front, and its hypervolume rises toward that of the whole curve. The
-# seeds differ by more than that: a single one says little about a method.
+# More points fill a front, and its hypervolume rises toward that of the whole curve.
+# The seeds differ by more than that: a single one says little about a method.
 
 # %%
 volume = jax.jit(jax.vmap(metrics.hypervolume, (0, None)))
