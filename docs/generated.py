@@ -9,6 +9,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -76,18 +78,18 @@ def _public(module: ModuleType, name: str) -> Public:
 
 
 def _below(module: ModuleType, name: str) -> str:
-    """Find the string below the assignment of a name, in a module or its parts."""
-    places = [module]
-    if hasattr(module, "__path__"):
-        for each in pkgutil.walk_packages(module.__path__, module.__name__ + "."):
-            if not each.name.endswith("__main__"):
-                places.append(importlib.import_module(each.name))
+    """Find the string below the assignment of a name, wherever it was made."""
+    loaded = [sys.modules[each] for each in sorted(sys.modules)]
+    places = [each for each in loaded if each.__name__.startswith("jaxpareto.")]
+    places.insert(0, module)
     for place in places:
-        if found := _assigned(place).get(name):
+        same = getattr(place, name, None) is getattr(module, name)
+        if same and (found := _assigned(place).get(name)):
             return inspect.cleandoc(found)
     return ""
 
 
+@cache
 def _assigned(module: ModuleType) -> dict[str, str]:
     """Map each assigned name of a module to the string below it."""
     body = ast.parse(inspect.getsource(module)).body

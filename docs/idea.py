@@ -43,10 +43,10 @@ def draw():
     for (x, y, kind), names in places.items():
         look = {"color": style.COLOURS[kind], "marker": style.MARKERS[kind]}
         axes.plot(x, y, ms=7, lw=0, **look)
-        text = "\n".join(names)
-        weight = "bold" if set(names) & {*OURS} else "normal"
-        above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(text, (x, y), size=7, weight=weight, **above)
+        for number, name in enumerate(reversed(names)):
+            weight = "bold" if name in OURS else "normal"
+            above = {"xytext": (0, 6 + 9 * number), "textcoords": "offset points"}
+            axes.annotate(name, (x, y), size=7, weight=weight, ha="center", **above)
     for kind, name in enumerate(KINDS):
         look = {"color": style.COLOURS[kind], "marker": style.MARKERS[kind]}
         axes.plot([], [], ms=6, lw=0, label=name, **look)
