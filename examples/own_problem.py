@@ -18,10 +18,13 @@
 # %%
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 from flax import linen, nnx
 
-from jaxpareto import adapt, data, fit_front, metrics, plot, rules
+from jaxpareto import adapt, data, fit_front, metrics, plot, rules, style
+
+plt.rcParams.update(style.STYLE)
 
 # %% [markdown]
 # ## Arrays

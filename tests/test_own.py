@@ -317,6 +317,9 @@ X, Y = arrays(2)
     ("wrong", "said"),
     [
         ({"data": [X, Y]}, r"a tuple \(x, y\), found list"),
+        ({"net": Linen()}, "found Linen; adapt.from_linen"),
+        ({"net": Net(start, lambda params, x: x)}, r"write apply\(params, x, \*, key="),
+        ({"data": (X.tolist(), Y)}, "no lists"),
         ({"data": (X, Y[:-1])}, r"one length n .* \(60, 3\), \(59, 2\)"),
         ({"data": (X, 3.0)}, r"found shapes \(60, 3\), \(\)"),
         ({"losses": lambda said, y: jnp.mean(said)}, r"jnp.stack.*found \(\)"),

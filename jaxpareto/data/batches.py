@@ -88,8 +88,8 @@ def count_rows(data: Any) -> int:
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(data)]
     if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
         raise UsageError(
-            "expected arrays with one length n of their first axis; found shapes "
-            f"{', '.join(map(str, shapes[:6])) or 'none'}"
+            "expected arrays (no lists) with one length n of their first axis; found "
+            f"shapes {', '.join(map(str, shapes[:6])) or 'none'}"
         )
     return shapes[0][0]
 

@@ -4,6 +4,7 @@
 step, the same loop, the same evaluation.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -284,6 +285,7 @@ def _split(data: Any) -> Split:
 
 def _count_tasks(net: Net, losses: Losses, split: Split) -> int:
     """Ask the losses how many tasks there are, without computing any."""
+    _check_net(net)
     params = jax.eval_shape(net.init, jax.random.key(0))
     outputs = jax.eval_shape(net.apply, params, split.images)
     found = jax.tree.map(np.shape, jax.eval_shape(losses, outputs, split.labels))
@@ -293,6 +295,21 @@ def _count_tasks(net: Net, losses: Losses, split: Split) -> int:
             f"tasks (jnp.stack makes one of several numbers); found {found}"
         )
     return found[0]
+
+
+def _check_net(net: Any) -> None:
+    """Refuse what is no target network, before JAX says so in its own words."""
+    if not isinstance(net, Net):
+        raise UsageError(
+            f"net must be a Net, found {type(net).__name__}; adapt.from_linen and "
+            "adapt.from_nnx make one of a Flax module, Net(init, apply) of two functions"
+        )
+    takes = inspect.signature(net.apply).parameters.values()
+    if not any(each.name == "key" or each.kind is each.VAR_KEYWORD for each in takes):
+        raise UsageError(
+            "net.apply takes no key; write apply(params, x, *, key=None): a key turns "
+            "dropout on, and may be ignored"
+        )
 
 
 def _condition(
