@@ -127,12 +127,11 @@ def curves_figure(
             y = lines[:, known, column]
             epochs = np.flatnonzero(known) + 1
             colour = style.COLOURS[number % len(style.COLOURS)]
-            mark: dict[str, Any] = {
-                "marker": style.MARKERS[number % len(style.MARKERS)],
-                "ms": 3,
-            }
-            mark |= {"markevery": (number, max(1, len(epochs) // 6))}
-            more = mark | {"label": label} if dashes == "-" else {}
+            more: dict[str, Any] = {}
+            if dashes == "-":
+                marker = style.MARKERS[number % len(style.MARKERS)]
+                every = (number, max(1, len(epochs) // 6))
+                more = {"marker": marker, "ms": 3, "markevery": every, "label": label}
             axes.plot(epochs, y.mean(axis=0), dashes, color=colour, lw=1, **more)
             if len(y) > 1 and dashes == "-":
                 spread = y.std(axis=0)

@@ -302,7 +302,7 @@ def _check_net(net: Any) -> None:
     if not isinstance(net, Net):
         raise UsageError(
             f"net must be a Net, found {type(net).__name__}; adapt.from_linen and "
-            "adapt.from_nnx make one of a Flax module, Net(init, apply) of two functions"
+            "adapt.from_nnx make one of a Flax module, Net(init, apply) of functions"
         )
     takes = inspect.signature(net.apply).parameters.values()
     if not any(each.name == "key" or each.kind is each.VAR_KEYWORD for each in takes):
