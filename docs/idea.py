@@ -23,7 +23,7 @@ def draw():
     across = [n for n in CONDITIONERS if n in {s["conditioner"] for s in used.values()}]
     up = sorted(
         {settings["rule"] for settings in used.values()},
-        key=lambda name: KINDS.index(rules.ABOUT[name].kind),
+        key=lambda name: (KINDS.index(rules.ABOUT[name].kind), name != "linear", name),
     )
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
