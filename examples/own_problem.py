@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from flax import linen, nnx
 
-from jaxpareto import adapt, data, fit_front, metrics, plot, rules, style
+from jaxpareto import adapt, data, fit_front, metrics, rules, style
 
 plt.rcParams.update(style.STYLE)
 
@@ -103,8 +103,13 @@ ends = np.array(found["losses"])
 assert ends[-1, 0] < ends[0, 0] and ends[0, 1] < ends[-1, 1]
 
 # %%
-names = {"tasks": ["which digit", "lower half"], "units": ["nats", "10 x squared grey"]}
-plot.front_figure(found | names)
+figure, axes = plt.subplots(figsize=(3.4, 2.8), layout="constrained")
+colours = style.colours()
+wishes = np.array(found["preferences"])[:, 0]
+axes.scatter(*ends.T, c=colours.to_rgba(wishes), s=14)
+axes.set(xlabel="which digit (nats)", ylabel="lower half (10 x squared grey)")
+figure.colorbar(colours, ax=axes, label="preference for the digit")
+plt.show()
 
 # %% [markdown]
 # `front.params(pref)` are the weights of one of your networks, for your own code to
