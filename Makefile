@@ -9,9 +9,13 @@ PY := .venv/bin/python
 # Each worker runs XLA on all cores: more than four of them only use up memory.
 PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+# Warnings are errors, told all at once.
+SPHINX := $(PY) -m sphinx -q -W --keep-going
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two installations into one .venv would meet
-.PHONY: help venv front test lint types check format bench notebook clean force
+.PHONY: help venv front test lint types check format bench notebook docs linkcheck \
+  clean force
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,8 +51,15 @@ notebook: .venv/.has-notebook ## run the examples, write them as notebooks
 	  $(PY) -m jupytext --to ipynb --set-kernel python3 --execute --run-path . \
 	    --output "runs/notebooks/$$(basename "$$file" .py).ipynb" "$$file"; done
 
+docs: .venv/.has-docs ## build the pages into docs/_build/html; the notebooks run
+	$(SPHINX) -b html docs docs/_build/html
+
+linkcheck: .venv/.has-docs ## look up every link of the pages that leaves them
+	$(SPHINX) -D nb_execution_mode=off -b linkcheck docs docs/_build/linkcheck
+
 clean: ## remove .venv and caches; what is in runs/ stays
-	rm -rf .venv build dist .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/api docs/notebooks docs/glossary.md
+	rm -rf .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # --- .venv ----------------------------------------------------------------------------

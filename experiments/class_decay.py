@@ -336,7 +336,7 @@ def main(
     write_csv(out / "class_decay.csv", rows)
     text = f"{table(rows)}\n\n{checks(done[:count])}"
     (out / "class_decay.md").write_text(text + "\n")
-    draw(out / "class_decay.png", done[:count], aims[0])
+    draw(out / "class_decay", done[:count], aims[0])
     print(text)
     print(f"\nnumbers: {out / 'result.json'}   picture: {out / 'class_decay.png'}")
     return rows
@@ -461,15 +461,16 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+@style.styled
 def draw(path: Path, done: Sequence[dict[str, Any]], aim: str) -> None:
     """Draw what each class pays, and which decay it was given."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.0, 3.0), dpi=150, layout="constrained")
+    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = [each["aims"][aim] for each in done]
     places = np.arange(CLASSES)
-    for name, shift, marks in (("shared", -0.12, "C7o"), (OURS, 0.12, "C0o")):
+    for name, shift, marks in (("shared", -0.12, "C1s"), (OURS, 0.12, "C0o")):
         losses = np.array([each["methods"][name]["class_losses"] for each in found])
         error = losses.std(axis=0) / np.sqrt(max(len(losses) - 1, 1))
         label = "one decay for all" if name == "shared" else "a decay per class"
@@ -477,7 +478,7 @@ def draw(path: Path, done: Sequence[dict[str, Any]], aim: str) -> None:
             places + shift, losses.mean(0), error, fmt=marks, ms=4, label=label
         )
     left.set(xlabel="class", ylabel="test cross-entropy (nats)", ylim=(0, None))
-    left.legend(frameon=False, fontsize=8, loc="upper left")
+    left.legend(frameon=False, loc="upper left")
     ratios = np.array([np.array(each["decays"]) / each["shared"] for each in found])
     for row in ratios:
         right.plot(places, row, "o", ms=3, mfc="none", color="0.6")
@@ -488,8 +489,7 @@ def draw(path: Path, done: Sequence[dict[str, Any]], aim: str) -> None:
     right.minorticks_off()
     for axes in (left, right):
         axes.set_xticks(places)
-        axes.spines[["top", "right"]].set_visible(False)
-    style.save(figure, path)
+    style.save_both(figure, path)
 
 
 def _parser() -> cli.Parser:

@@ -212,7 +212,7 @@ def by_grid(name: str, size: Size, problem: Problem, out: Path) -> list[Row]:
     rows = run.by_list(search.grid(space))
     for key in ("batch-size", "width", "learning-rate", "depth"):
         if key in table.numeric(rows):
-            style.save(figures.effect_figure(rows, key), out / f"{key}.png")
+            style.save_both(figures.effect_figure(rows, key), out / key)
     print("\n".join(run.finish(rows)))
     return rows
 

@@ -386,6 +386,7 @@ def clusters(name: str, digits: Digits, size: Size, out: Path) -> dict[str, Any]
     return rows
 
 
+@style.styled
 def map_figure(codes: np.ndarray, labels: np.ndarray) -> Any:
     """Draw latent vectors in two dimensions (t-SNE), coloured by their digit."""
     manifold = require("sklearn.manifold", "dev")
@@ -405,6 +406,7 @@ def map_figure(codes: np.ndarray, labels: np.ndarray) -> Any:
     return figure
 
 
+@style.styled
 def picture_figure(pictures: dict[str, np.ndarray]) -> Any:
     """Draw rows of digits, one row for each label."""
     require("matplotlib", "plot")
@@ -431,7 +433,7 @@ def spread(values: Any) -> list[float]:
 
 def save(figure: Any, out: Path, name: str) -> None:
     """Write a figure into the folder."""
-    style.save(figure, out / f"{name}.png")
+    style.save_both(figure, out / name)
 
 
 PARTS: dict[str, Callable[[str, Digits, Size, Path], dict[str, Any]]] = {

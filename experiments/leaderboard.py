@@ -36,8 +36,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import cli, conditioned, data, metrics, prefs, tree
-from jaxpareto.errors import RunError, UsageError, check_name, require
+from jaxpareto import cli, conditioned, data, metrics, prefs, style, tree
+from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.train import Config, configure
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.folder import flag
@@ -186,7 +186,7 @@ def main(
     write_json(out / "leaderboard.json", rows)
     write_csv(rows, out / "leaderboard.csv")
     (out / "leaderboard.md").write_text(table(rows) + "\n")
-    draw(found, rows, out / "leaderboard.png")
+    draw(found, rows, out / "leaderboard")
     print(table(rows))
     print(
         f"\ntables: {out}/leaderboard.md, .csv, .json   picture: {out}/leaderboard.png"
@@ -478,35 +478,36 @@ def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
         writer.writerows(rows)
 
 
+@style.styled
 def draw(found: dict[str, Any], rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the hypervolumes of all seeds, and the fronts of the first of them."""
-    require("matplotlib", "plot")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 0.6 + 0.3 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.0, 0.6 + 0.2 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     names = [row["preset"] for row in rows]
     for place, name in enumerate(reversed(names)):
         fronts = found[name]["fronts"]
         volumes = [worth(name, front) for front in fronts]
         left.plot(volumes, [place] * len(volumes), "o", ms=4, mfc="none", color="C0")
-        left.plot([np.mean(volumes)], [place], "|", ms=12, color="black")
+        left.plot([np.mean(volumes)], [place], "|", ms=9, color="black")
     left.set_yticks(range(len(names)), list(reversed(names)))
-    left.set_xlabel("hypervolume on the test set, a ring for each seed")
+    left.set_xlabel("test hypervolume (nats²), a ring for each seed")
     left.grid(axis="x", lw=0.3)
     shown = [*[name for name in names if name != CORNER][:4], CORNER]
-    for name in shown:
+    for number, name in enumerate(shown):
         losses = np.array(found[name]["fronts"][0]["losses"])
         if name == CORNER:  # each network's own task alone
             losses = np.diag(losses)[None]
-        style = "k*" if name == CORNER else "o-"
-        right.plot(losses[:, 0], losses[:, 1], style, ms=3.5, lw=0.8, label=name)
-    right.set_xlabel("loss of task 1 (nats)")
-    right.set_ylabel("loss of task 2 (nats)")
-    right.legend(frameon=False, fontsize=7)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+        look: Any = {"ms": 3.5, "lw": 0.8, "label": name}
+        look |= {"marker": style.MARKERS[number], "color": style.COLOURS[number]}
+        if name == CORNER:
+            look |= {"marker": "*", "color": "black", "ms": 7, "lw": 0}
+        right.plot(losses[:, 0], losses[:, 1], **look)
+    right.set_xlabel("task 1, test cross-entropy (nats)")
+    right.set_ylabel("task 2, test cross-entropy (nats)")
+    right.legend(frameon=False)
+    style.save_both(figure, path)
 
 
 def _parser() -> cli.Parser:

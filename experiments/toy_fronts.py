@@ -39,7 +39,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import cli, data, metrics, prefs, problems, scalarize, solvers
+from jaxpareto import cli, data, metrics, prefs, problems, scalarize, solvers, style
 from jaxpareto.data.digits import load_digits
 from jaxpareto.errors import UsageError, check_name, require
 from jaxpareto.problems import Problem, decode
@@ -287,7 +287,7 @@ def main(
             f"{rule}: {done + 1} of {len(todo)}, {left / 60:.1f} min left",
             file=sys.stderr,
         )
-    draw(out / "toy.png", known, names, rules, fronts)
+    draw(out / "toy", known, names, rules, fronts)
     print(table(result, rules, names))
     print(f"\nnumbers: {out / 'toy.json'}   picture: {out / 'toy.png'}")
     return result
@@ -339,6 +339,7 @@ def table(result: dict[str, Any], rules: Sequence[str], names: Sequence[str]) ->
     return "\n".join(lines)
 
 
+@style.styled
 def draw(
     path: Path,
     known: dict[str, Problem],
@@ -347,10 +348,12 @@ def draw(
     fronts: dict[str, np.ndarray],
 ) -> None:
     """Draw each learned front over the true one: rules down, problems across."""
-    matplotlib = require("matplotlib.figure", "plot")
-    size = (1.15 * len(names) + 1.1, 1.0 * len(rules) + 0.6)
-    figure = matplotlib.Figure(figsize=size, dpi=150)
-    figure.set_layout_engine("constrained")
+    from matplotlib.figure import Figure
+
+    size = (0.85 * len(names) + 1.1, 0.72 * len(rules) + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    # Thousands of dots are an image in the file of lines, too.
+    dots: Any = {"linewidths": 0, "rasterized": True}
     for row, rule in enumerate(rules):
         for column, name in enumerate(names):
             problem = known[name]
@@ -360,8 +363,8 @@ def draw(
             truth, points = problem.front(400), fronts[f"{rule}/{name}"]
             points = points + np.array([problem.ends[i][i] for i in range(problem.m)])
             colour = prefs.grid(ASKED, problem.m)[:, 0]
-            axes.scatter(*truth.T, s=2, c="0.75", linewidths=0)
-            axes.scatter(*points.T, s=1.5, c=colour, cmap="viridis", linewidths=0)
+            axes.scatter(*truth.T, s=2, c="0.75", **dots)
+            axes.scatter(*points.T, s=1.5, c=style.colours().to_rgba(colour), **dots)
             span = truth.max(0) - truth.min(0)
             limits = zip(
                 truth.min(0) - 0.1 * span, truth.max(0) + 0.35 * span, strict=True
@@ -371,10 +374,15 @@ def draw(
             if threes:
                 axes.view_init(25, 45)
             if row == 0:
-                axes.set_title(name, fontsize=8)
+                axes.set_title(name)
             if column == 0:
-                axes.set_ylabel(rule, fontsize=7, rotation=0, ha="right", va="center")
-    figure.savefig(path, metadata={"Software": None})
+                axes.set_ylabel(rule, rotation=0, ha="right", va="center")
+    figure.supxlabel(
+        "loss 1 across, loss 2 up; colour: preference for loss 1, dark is none of it; "
+        "grey: the true front",
+        fontsize=8,
+    )
+    style.save_both(figure, path)
 
 
 def _parser() -> cli.Parser:

@@ -15,6 +15,7 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0.0.0"
 
 _ROOMS = (
+    "adapt",
     "backbones",
     "backend",
     "conditioned",
@@ -39,7 +40,7 @@ _ROOMS = (
     "tree",
     "types",
 )
-_SHORTCUTS = {"load": "train", "train_front": "train", "configure": "train"}
+_SHORTCUTS = dict.fromkeys(("load", "train_front", "fit_front", "configure"), "train")
 
 __all__ = [*_ROOMS, *_SHORTCUTS]
 

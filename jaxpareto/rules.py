@@ -6,8 +6,9 @@ A rule is made of one of three things, and training does not care which:
 - a gradient solver, which reads the inner products of the task gradients;
 - a set rule, which sees all k preferences of a step at once.
 
-`RULES` has them all by name; `from_scalarisation`, `from_solver` and `from_set` make
-one from a function of your own. Set rules are defined here, formulas side by side.
+`RULES` has them all by name; `from_rule`, `from_scalarisation`, `from_solver` and
+`from_set` make one from a function of your own. Set rules are defined here, formulas
+side by side.
 """
 
 from collections.abc import Callable
@@ -25,13 +26,41 @@ from jaxpareto.errors import UsageError, check_name
 from jaxpareto.metrics import hypervolume, nondominated
 from jaxpareto.options import of_function, parse
 from jaxpareto.simplex import to_ray
-from jaxpareto.types import Array, Weighed, Weighting
+from jaxpareto.types import Array, Rule, Weighed, Weighting
 
 SetRule = Callable[[Array, Array], Array]
 """`f(losses [k, m], prefs [k, m]) -> weights [k, m]`."""
 
 
 @cache  # one rule per function: a new closure each time would make `jit` trace again
+def from_rule(rule: Rule, *, needs_gram: bool = False) -> Weighting:
+    """Make the rule of a function that answers the weights of one preference.
+
+    Args:
+      rule: `f(losses [m], gram [m, m] or None, pref [m]) -> weights [m]`, any function
+        that JAX can trace; the weights may have any sign and any sum.
+      needs_gram: whether it reads the inner products of the task gradients, which cost
+        m backward passes; else it gets None.
+
+    >>> rule = from_rule(lambda losses, gram, pref: pref * losses)
+    >>> losses, prefs = jnp.array([[2.0, 4.0]]), jnp.array([[0.25, 0.75]])
+    >>> print(rule.weigh(losses, None, prefs).weights)
+    [[0.5 3. ]]
+    """
+
+    def weigh(losses: Array, grams: Array | None, prefs: Array) -> Weighed:
+        if needs_gram and grams is None:
+            raise UsageError("this rule needs the Gramians [k, m, m]; got None")
+        seen, axis = (grams, 0) if needs_gram else (None, None)
+        # As for solvers: accelerators would round the small products.
+        with jax.default_matmul_precision("highest"):
+            weights = jax.vmap(rule, (0, axis, 0))(losses, seen, prefs)
+        return Weighed(weights, _sound(losses, weights))
+
+    return Weighting(weigh, needs_gram)
+
+
+@cache
 def from_scalarisation(scalarisation: scalarize.Scalarisation) -> Weighting:
     """Make the rule whose weights are a scalarisation's gradient in the losses.
 

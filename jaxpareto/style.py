@@ -1,20 +1,33 @@
 """How all figures look, and how they get into files."""
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from jaxpareto.errors import RunError, UsageError
+from jaxpareto.errors import RunError, UsageError, require
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _DATES = {".png": None, ".pdf": "CreationDate", ".svg": "Date"}  # also: what we write
 
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
+"""Colours of things without an order, `"C0"` and so on: those of Okabe and Ito (2008)
+that show on white. In grey some of them meet, so a marker goes with each."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""One for each of `COLOURS`."""
+
 STYLE: Any = {
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -32,6 +45,21 @@ STYLE: Any = {
     "svg.hashsalt": "jaxpareto",  # the same front makes the same file
 }
 """Settings of Matplotlib for a column of print: small type, thin lines, two spines."""
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Let a function draw in this style; Matplotlib is imported when it is called.
+
+    Raises:
+      RunError: from the call, if Matplotlib is not installed.
+    """
+
+    @wraps(draw)
+    def drawing(*args: P.args, **options: P.kwargs) -> T:
+        with require("matplotlib", "plot").rc_context(STYLE):
+            return draw(*args, **options)
+
+    return drawing
 
 
 def colours(lowest: float = 0.0, highest: float = 1.0) -> "ScalarMappable":
@@ -97,3 +125,19 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def save_both(figure: "Figure", path: str | os.PathLike[str]) -> list[Path]:
+    """Write a figure as dots and as lines: the same name with .png and with .svg.
+
+    Args:
+      figure: what was drawn.
+      path: where to, without an ending.
+
+    Returns:
+      Both paths.
+
+    Raises:
+      RunError: a file cannot be written.
+    """
+    return [save(figure, f"{os.fspath(path)}{ending}") for ending in (".png", ".svg")]

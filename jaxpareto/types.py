@@ -42,8 +42,8 @@ class Net(NamedTuple):
       init: `init(key) -> params`; the key is consumed.
       apply: `apply(params, images, *, key=None) -> logits`, images [b, h, w] float, or
         [b, h, w, channels], logits [b, m, c]. A network with a single task answers
-        logits [b, c], and an autoencoder pixels [b, h w] in [0, 1]. A key turns dropout
-        on.
+        logits [b, c], and an autoencoder pixels [b, h w] in [0, 1]. One of your own may
+        read and answer any pytrees of arrays. A key turns dropout on.
       features: `features(params, images) -> [b, d]`, what all heads see: the shared
         representation just before them, without dropout. None if there is none.
     """

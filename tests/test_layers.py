@@ -14,7 +14,7 @@ import pytest
 FLOORS = (
     ("errors", "lazy", "types", "options", "backend", "draw", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
-    ("conditioned", "tasks", "rules", "problems", "data", "backbones"),
+    ("adapt", "conditioned", "tasks", "rules", "problems", "data", "backbones"),
     ("train", "style"),
     ("search", "plot", "report", "export"),
     ("cli",),  # a floor of its own: it calls plot and search

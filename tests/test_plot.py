@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxpareto import style
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.plot import front_figure, save_front, save_tasks
 from jaxpareto.prefs import grid
@@ -313,3 +314,71 @@ def test_an_experiment_on_tasks_is_drawn_from_its_file(tmp_path):
         path.write_text(damaged)
         with pytest.raises(RunError, match="is damaged"):
             save_tasks(tmp_path)
+
+
+# What an eye without one kind of cone sees, on linear RGB: Machado, Oliveira and
+# Fernandes (2009), "A physiologically-based model for simulation of color vision
+# deficiency", severity 1; and what a grey printer makes of a colour (BT.709).
+SEEN = {
+    "all": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lightness_and_colour(linear):
+    """Turn linear RGB [k, 3] into CIELAB [k, 3], where 2.3 is just noticeable."""
+    to_xyz = [
+        [0.4124, 0.3576, 0.1805],
+        [0.2126, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9505],
+    ]
+    xyz = np.clip(linear, 0, 1) @ np.transpose(to_xyz) / [0.9505, 1.0, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    x, y, z = f.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("eye", SEEN)
+def test_the_colours_of_series_differ_for_every_eye(eye):
+    codes = np.array(
+        [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in style.COLOURS]
+    )
+    linear = (codes / 255.0) ** 2.2
+    lab = lightness_and_colour(linear @ np.transpose(SEEN[eye]))
+    apart = np.linalg.norm(lab[:, None, :] - lab[None, :, :], axis=2)
+    assert (apart + 100 * np.eye(len(lab))).min() > 10
+    white = lightness_and_colour(np.ones((1, 3)))
+    assert np.linalg.norm(lab - white, axis=1).min() > 25
+    assert len(set(style.MARKERS)) == len(style.COLOURS)  # grey is told by the marker
+
+
+def test_a_figure_is_saved_as_dots_and_as_lines_in_our_style(tmp_path):
+    @style.styled
+    def draw():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(2, 2))
+        figure.subplots().plot([0, 1], [0, 1], label="C0")
+        return figure
+
+    figure = draw()
+    axes = figure.axes[0]
+    assert axes.lines[0].get_color() == style.COLOURS[0]
+    assert not axes.spines["top"].get_visible()
+    png, svg = style.save_both(figure, tmp_path / "fig-1.5")
+    assert (png.name, svg.name) == ("fig-1.5.png", "fig-1.5.svg")
+    assert png.read_bytes().startswith(b"\x89PNG") and b"<svg" in svg.read_bytes()

@@ -163,7 +163,8 @@ def _show(found: dict[str, Any], folder: Path, plot: Any, stem: str = "front") -
     from jaxpareto.report import table
 
     picture = folder / f"{stem}.png"
-    plot.save_front(found, picture)
+    for ending in (".svg", ".png"):
+        plot.save_front(found, picture.with_suffix(ending))
     print(table(found))
     print(f"numbers: {folder / stem}.json   picture: {picture}")
 

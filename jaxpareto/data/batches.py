@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 
 from jaxpareto.data.multimnist import distinct_sources
@@ -43,14 +44,16 @@ def stored(split: Split, batch_size: int) -> Batches:
     The last `n mod batch_size` examples of an epoch's order are left out of that epoch.
 
     Args:
-      split: images [n, rows, rows], labels [n, m].
+      split: images [n, rows, rows] and labels [n, m], or any pytrees of arrays with a
+        leading axis [n].
       batch_size: examples in a mini-batch, `b`.
 
     Returns:
       The mini-batches; `floor(n / b)` steps in an epoch.
 
     Raises:
-      UsageError: `batch_size` is less than 1 or more than `n`.
+      UsageError: `batch_size` is less than 1 or more than `n`, or the arrays do not
+        have one length.
 
     >>> import jax.numpy as jnp
     >>> split = Split(jnp.zeros((10, 12, 12), jnp.uint8), jnp.zeros((10, 2), jnp.int32))
@@ -59,16 +62,16 @@ def stored(split: Split, batch_size: int) -> Batches:
     >>> batches.steps, batches.take(batches.data, plan, 1).images.shape
     (2, (4, 12, 12))
     """
-    n = len(split.labels)
+    n = count_rows(split)
     if not 1 <= batch_size <= n:
         raise UsageError(f"batch size {batch_size} for {n} examples; give 1 to {n}")
 
     def begin(data: Split, key: Key) -> Array:
-        return jax.random.permutation(key, len(data.labels))
+        return jax.random.permutation(key, count_rows(data))
 
     def take(data: Split, plan: Array, i: Array) -> Split:
         chosen = lax.dynamic_slice_in_dim(plan, i * batch_size, batch_size)
-        return Split(data.images[chosen], data.labels[chosen])
+        return jax.tree.map(lambda leaf: leaf[chosen], data)
 
     return Batches(n // batch_size, split, begin, take)
 
@@ -114,6 +117,24 @@ def per_task(split: Split, batch_size: int) -> Batches:
         return Split(images.reshape(-1, *images.shape[2:]), labels.reshape(-1, 1))
 
     return Batches(n // batch_size, split, begin, take)
+
+
+def count_rows(data: Any) -> int:
+    """Return `n`, the length of the leading axis that all arrays of a pytree share.
+
+    Raises:
+      UsageError: there is no array, or their lengths differ.
+
+    >>> count_rows(({"age": np.ones(7), "kind": np.ones((7, 3))}, np.ones(7)))
+    7
+    """
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(data)]
+    if not shapes or () in shapes or len({shape[0] for shape in shapes}) > 1:
+        raise UsageError(
+            "expected arrays (no lists) with one length n of their first axis; found "
+            f"shapes {', '.join(map(str, shapes[:6])) or 'none'}"
+        )
+    return shapes[0][0]
 
 
 def whole(split: Split, *, steps: int) -> Batches:

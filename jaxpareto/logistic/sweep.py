@@ -25,6 +25,7 @@ from jaxpareto.logistic.convex import Head
 from jaxpareto.types import Array, Key
 
 ORDERS = ("none", "epoch")
+"""How rows are shuffled: not at all, or anew in every epoch."""
 
 
 class Sweep(NamedTuple):

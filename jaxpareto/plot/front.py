@@ -2,7 +2,8 @@
 
 A front is a mapping with the keys of `front.json`: "preferences" and "losses" (both
 [k][m]) and "accuracies" ([k][m] or None) are drawn; "hypervolume", "reference",
-"split", "tasks" (m names) and "independent" (preferences, losses and accuracies of
+"split", "tasks" (m names), "units" (m, of losses that are no cross-entropy, "" for a
+number without one) and "independent" (preferences, losses and accuracies of
 networks trained one by one) are used where present. Nothing else is read, no
 checkpoint and no data set, so a figure can be redrawn anywhere and at any time.
 """
@@ -94,9 +95,12 @@ def front_figure(
     if len(tasks) != m:
         raise UsageError(f"found {len(tasks)} task names for {m} tasks")
     split = fronts[0].get("split") or ""
-    measures = [("cross-entropy", "nats")]
+    units = fronts[0].get("units")
+    if units is not None and len(units) != m:
+        raise UsageError(f"found {len(units)} units for {m} tasks")
+    measures = [("loss", units) if units else ("cross-entropy", ["nats"] * m)]
     if any(each.accuracies is not None for each in family):
-        measures.append(("accuracy", "%"))
+        measures.append(("accuracy", ["%"] * m))
 
     require("matplotlib", "plot")
     from matplotlib import rc_context
@@ -116,8 +120,8 @@ def front_figure(
             row, (i, j) = place // len(pairs), pairs[place % len(pairs)]
             measure, unit = measures[row]
             axes.set_title(f"{split} {measure}".lstrip())
-            axes.set_xlabel(f"{tasks[i]} ({unit})")
-            axes.set_ylabel(f"{tasks[j]} ({unit})")
+            axes.set_xlabel(_label(tasks[i], unit[i]))
+            axes.set_ylabel(_label(tasks[j], unit[j]))
             axes.locator_params(nbins=6)
             for number, each in enumerate(family):
                 if cloud := (each.losses, each.accuracies)[row]:
@@ -178,6 +182,10 @@ def save_front(
         fronts = {**fronts, "independent": independent}
     style.check_ending(path)
     return style.save(front_figure(fronts, labels=labels), path)
+
+
+def _label(task: str, unit: str) -> str:
+    return f"{task} ({unit})" if unit else task
 
 
 def _networks(front: Front) -> _Networks:

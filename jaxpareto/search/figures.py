@@ -5,10 +5,11 @@ no window, no global state, no backend to choose.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxpareto import style
 from jaxpareto.errors import require
 from jaxpareto.search.group import FINISHED, Row
 from jaxpareto.search.table import MEASURES, correlations, numeric, scaled
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@style.styled
 def correlation_figure(rows: Sequence[Row]) -> "Figure":
     """Draw the correlation matrix of what varied and what was measured."""
     names, matrix = correlations(rows)
@@ -39,6 +41,7 @@ def correlation_figure(rows: Sequence[Row]) -> "Figure":
     return figure
 
 
+@style.styled
 def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "Figure":
     """Draw each finished trial as a line through its numbers, coloured by a measure.
 
@@ -46,9 +49,6 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
       rows: of a search; those of failed and pruned trials are left out.
       measure: the last axis, and the colour; bright is good.
     """
-    require("matplotlib", "plot")
-    import matplotlib
-
     rows = [row for row in rows if row["status"] == FINISHED]
     given = [name for name in numeric(rows) if name not in MEASURES]
     names = [*given, measure]
@@ -62,10 +62,10 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
         return figure
     low, high = values.min(axis=0), values.max(axis=0)
     heights = (values - low) / np.where(high > low, high - low, 1.0)
+    scale = style.colours()
     shade = heights[:, -1] if "accuracy" in measure else 1.0 - heights[:, -1]
     for line, good in sorted(zip(heights, shade, strict=True), key=lambda x: x[1]):
-        colour = matplotlib.colormaps["viridis"](0.92 * good)
-        axes.plot(line, color=colour, linewidth=0.8, alpha=0.8)
+        axes.plot(line, color=scale.to_rgba(good), linewidth=0.8, alpha=0.8)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     for place in range(len(names)):
@@ -77,6 +77,7 @@ def parallel_figure(rows: Sequence[Row], measure: str = "validation_loss") -> "F
     return figure
 
 
+@style.styled
 def effect_figure(
     rows: Sequence[Row], name: str, measures: Sequence[str] = ("accuracy", "seconds")
 ) -> "Figure":
@@ -99,6 +100,7 @@ def effect_figure(
     return figure
 
 
+@style.styled
 def curves_figure(
     curves: Mapping[str, np.ndarray],
     *,
@@ -120,13 +122,18 @@ def curves_figure(
     columns = {"loss": ((0, "--"), (1, "-")), "accuracy": ((2, "-"),)}[measure]
     for number, (label, history) in enumerate(curves.items()):
         lines = history.reshape(-1, *history.shape[-2:])
-        for column, style in columns:
+        for column, dashes in columns:
             known = np.isfinite(lines[..., column]).all(axis=0)
             y = lines[:, known, column]
-            epochs, colour = np.flatnonzero(known) + 1, f"C{number % 10}"
-            name = label if style == "-" else None
-            axes.plot(epochs, y.mean(axis=0), style, color=colour, label=name, lw=1)
-            if len(y) > 1 and style == "-":
+            epochs = np.flatnonzero(known) + 1
+            colour = style.COLOURS[number % len(style.COLOURS)]
+            more: dict[str, Any] = {}
+            if dashes == "-":
+                marker = style.MARKERS[number % len(style.MARKERS)]
+                every = (number, max(1, len(epochs) // 6))
+                more = {"marker": marker, "ms": 3, "markevery": every, "label": label}
+            axes.plot(epochs, y.mean(axis=0), dashes, color=colour, lw=1, **more)
+            if len(y) > 1 and dashes == "-":
                 spread = y.std(axis=0)
                 low, high = y.mean(axis=0) - spread, y.mean(axis=0) + spread
                 axes.fill_between(epochs, low, high, color=colour, alpha=0.2, lw=0)

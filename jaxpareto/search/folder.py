@@ -158,7 +158,7 @@ class Run:
             "parallel": figures.parallel_figure(rows),
         }
         for name, figure in drawn.items():
-            style.save(figure, self.folder / f"{name}.png")
+            style.save_both(figure, self.folder / name)
         if self.tensorboard:
             board.write_figures(self.folder / "tensorboard", drawn)
         states = [row["status"] for row in rows]

@@ -22,6 +22,7 @@ from jaxpareto.train.fit import Learner, Member
 from jaxpareto.train.members import over_members, places
 
 Row = dict[str, Any]
+"""A trial: its numbers, what came of it and what was measured; a row of the table."""
 FINISHED, FAILED, PRUNED = "finished", "failed", "pruned"
 """What came of a trial: it ran to its end (or out of patience), it broke down to
 numbers that are not finite, or somebody stopped it."""

@@ -15,6 +15,7 @@ from jaxpareto.errors import UsageError, check_name
 from jaxpareto.train.optimizers import optimizer_names
 
 Point = dict[str, Any]
+"""One configuration: the value of each hyperparameter, by name."""
 
 
 class Range(NamedTuple):

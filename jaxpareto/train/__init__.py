@@ -5,6 +5,7 @@ The only side effects of the library are here: checkpoints, logs, progress.
 
 from jaxpareto.train.config import Config, configure
 from jaxpareto.train.evaluate import Scores, score, summarise
+from jaxpareto.train.own import OwnFront, fit_front
 from jaxpareto.train.run import Front, load, train_front
 from jaxpareto.train.step import Hparams, Info, Recipe, State, init, step, train
 
@@ -13,10 +14,12 @@ __all__ = [
     "Front",
     "Hparams",
     "Info",
+    "OwnFront",
     "Recipe",
     "Scores",
     "State",
     "configure",
+    "fit_front",
     "init",
     "load",
     "score",

@@ -4,6 +4,7 @@ The weights are generated once per preference; the examples then stream through 
 networks batch by batch, so that memory does not grow with the test set.
 """
 
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxpareto.data.batches import count_rows
 from jaxpareto.errors import require
 from jaxpareto.metrics import (
     correct,
@@ -32,11 +34,12 @@ class Scores(NamedTuple):
 
     Attributes:
       losses: [k, m] cross-entropy in nats; smaller is better.
-      accuracies: [k, m] share of right answers in [0, 1]; larger is better.
+      accuracies: [k, m] share of right answers in [0, 1]; larger is better. None where
+        nothing is to be right or wrong.
     """
 
     losses: Array
-    accuracies: Array
+    accuracies: Array | None
 
 
 @partial(jax.jit, static_argnums=0)
@@ -78,6 +81,53 @@ def score(conditioned: Conditioned, phi: Params, prefs: Array, split: Split) -> 
     )
 
 
+@partial(jax.jit, static_argnums=(0, 4), static_argnames="batch_size")
+def measure(
+    conditioned: Conditioned,
+    phi: Params,
+    prefs: Array,
+    data: Split,
+    measures: tuple[Callable[[Any, Any], Array], ...],
+    *,
+    batch_size: int = BATCH,
+) -> tuple[Array, ...]:
+    """Measure the networks for k preferences on examples of any kind.
+
+    Args:
+      conditioned: the network.
+      phi: its parameters.
+      prefs: [k, m] on the simplex.
+      data: inputs and targets, pytrees of arrays with a leading axis [n].
+      measures: functions `f(outputs, targets) -> [m]`, means over the examples given.
+      batch_size: examples that go through all k networks at once.
+
+    Returns:
+      The mean of each measure over all n examples, [k, m].
+    """
+    n = count_rows(data)
+    size = min(batch_size, n)
+    whole = n // size
+    networks = jax.vmap(conditioned.params, (None, 0))(phi, prefs)
+
+    def on_batch(batch: Split) -> tuple[Array, ...]:
+        def of_one(params: Params) -> tuple[Array, ...]:
+            outputs = conditioned.forward(params, batch.images)
+            return tuple(each(outputs, batch.labels) for each in measures)
+
+        return jax.vmap(of_one)(networks)
+
+    head = jax.tree.map(
+        lambda leaf: leaf[: whole * size].reshape(whole, size, *leaf.shape[1:]), data
+    )
+    means = jax.lax.map(on_batch, head)
+    found = jax.tree.map(lambda mean: jnp.mean(mean, axis=0), means)
+    if rest := n - whole * size:
+        last = on_batch(jax.tree.map(lambda leaf: leaf[whole * size :], data))
+        share = rest / n
+        found = jax.tree.map(lambda a, b: (1 - share) * a + share * b, found, last)
+    return found
+
+
 def volume(losses: Array, corner: Array) -> float:
     """Measure the hypervolume of a front [k, m]; both ways of doing so are exact.
 
@@ -94,14 +144,14 @@ def volume(losses: Array, corner: Array) -> float:
 _hypervolume = jax.jit(hypervolume)
 
 
-def summarise(prefs: Array, scores: Scores, reference: float = 2.0) -> dict[str, Any]:
+def summarise(prefs: Array, scores: Scores, reference: Any = 2.0) -> dict[str, Any]:
     """Put a front in the words of `front.json`.
 
     Args:
       prefs: [k, m] on the simplex.
       scores: of the k networks.
-      reference: the loss, in nats, that a network must stay below to count in the
-        hypervolume; the same for every task.
+      reference: the loss that a network must stay below to count in the hypervolume; a
+        number for all tasks (2.0 nats), or [m]. None leaves the hypervolume out.
 
     Returns:
       `preferences`, `losses`, `accuracies`, `hypervolume`, `reference`, `nondominated`
@@ -109,14 +159,18 @@ def summarise(prefs: Array, scores: Scores, reference: float = 2.0) -> dict[str,
       where it is not defined, as for a single preference).
     """
     losses = jnp.asarray(scores.losses)
-    corner = jnp.full(losses.shape[1], reference)
+    corner = None
+    if reference is not None:
+        corner = jnp.broadcast_to(jnp.asarray(reference, float), losses.shape[1])
     count, correlation = _order(jnp.asarray(prefs), losses)
     return {
         "preferences": np.asarray(prefs, np.float64).round(7).tolist(),
         "losses": np.asarray(losses, np.float64).tolist(),
-        "accuracies": np.asarray(scores.accuracies, np.float64).tolist(),
-        "hypervolume": volume(losses, corner),
-        "reference": [float(x) for x in corner],
+        "accuracies": None
+        if scores.accuracies is None
+        else np.asarray(scores.accuracies, np.float64).tolist(),
+        "hypervolume": None if corner is None else volume(losses, corner),
+        "reference": None if corner is None else [float(x) for x in corner],
         "nondominated": int(count),
         "spearman": [
             None if np.isnan(x) else float(x) for x in np.asarray(correlation)

@@ -54,7 +54,7 @@ def fit(
     batches: Batches,
     key: Key,
     hparams: Hparams,
-    folder: Path,
+    folder: Path | None,
     *,
     epochs: int,
     checkpoint_every: int = 1,
@@ -69,7 +69,8 @@ def fit(
       batches: how batches are made from the data.
       key: of the run; consumed.
       hparams: numbers of the optimiser.
-      folder: of the run; `checkpoints/` and `metrics.jsonl` are kept in it.
+      folder: of the run; `checkpoints/` and `metrics.jsonl` are kept in it. None keeps
+        nothing.
       epochs: times through the data.
       checkpoint_every: epochs between two checkpoints; the last is always saved.
       validate: `validate(phi) -> scores` to log with every checkpoint.
@@ -80,11 +81,11 @@ def fit(
       RunError: a loss or a gradient is not finite; the last good checkpoint is kept.
     """
     state = jax.jit(partial(init, recipe))(key, hparams)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints") if folder else Nowhere()
     found = checkpoints.restore(state)
     start, state = (0, state) if found is None else found
-    metrics = log.Metrics(folder / "metrics.jsonl", start)
-    board = log.TensorBoard(folder, on=tensorboard)
+    metrics = log.Metrics(folder / "metrics.jsonl", start) if folder else Nowhere()
+    board = log.TensorBoard(folder, on=tensorboard) if folder else Nowhere()
     steps = batches.steps
     bar = log.Progress(epochs * steps, start * steps, quiet=quiet)
     run = jax.jit(
@@ -128,6 +129,28 @@ def fit(
     return Fitted(state, seconds)
 
 
+class Nowhere:
+    """In place of checkpoints and logs where nothing is kept."""
+
+    epochs: tuple[int, ...] = ()
+    seconds = 0.0
+
+    def restore(self, like: Any) -> None:
+        """Find nothing."""
+        del like
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Keep nothing."""
+        del epoch, state
+
+    def write(self, *what: Any) -> None:
+        """Keep nothing."""
+        del what
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def _line(info: Info, epoch: int, step: int, seconds: float) -> dict[str, Any]:
     """Make a line of `metrics.jsonl`: means over a piece's steps."""
     return {
@@ -155,7 +178,7 @@ def _scalars(line: dict[str, Any]) -> dict[str, float]:
     return flat
 
 
-def _check_finite(info: Info, before: int, checkpoints: Checkpoints) -> None:
+def _check_finite(info: Info, before: int, checkpoints: Any) -> None:
     good = np.isfinite(info.objective) & np.isfinite(info.grad_norm)
     if not good.all():
         bad = before + 1 + np.flatnonzero(~good)
@@ -164,18 +187,18 @@ def _check_finite(info: Info, before: int, checkpoints: Checkpoints) -> None:
         )
 
 
-def _check_parameters(state: State, checkpoints: Checkpoints) -> None:
+def _check_parameters(state: State, checkpoints: Any) -> None:
     finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.phi)]
     if not all(bool(x) for x in finite):
         _stop(f"a parameter is not finite after step {int(state.step)}", checkpoints)
 
 
-def _stop(what: str, checkpoints: Checkpoints) -> None:
+def _stop(what: str, checkpoints: Any) -> None:
     kept = checkpoints.epochs
     last = f"epoch {kept[-1]}" if kept else "none yet"
     raise RunError(
-        f"{what}; the last good checkpoint is kept ({last}). "
-        "Start anew with a lower --learning-rate, or with --clip 1"
+        f"{what}; the last good checkpoint is kept ({last}). Start anew with a lower "
+        "learning rate (--learning-rate), or a clipped gradient (--clip 1)"
     )
 
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxpareto.data import Batches
+from jaxpareto.data.batches import count_rows
 from jaxpareto.errors import UsageError
 from jaxpareto.metrics import cross_entropy
 from jaxpareto.tree import gramian, jacobian
@@ -55,6 +56,13 @@ def mean_cross_entropy(logits: Array, labels: Array) -> Array:
     return jnp.mean(cross_entropy(logits, labels), axis=0)
 
 
+def pixels(images: Array) -> Array:
+    """Scale uint8 pixels to [0, 1]; floats are taken as they are."""
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 255.0
+    return images
+
+
 class Recipe(NamedTuple):
     """Everything about a training that changes the compiled program.
 
@@ -76,6 +84,7 @@ class Recipe(NamedTuple):
       penalty: weight of the network's own penalty, `conditioned.penalty(phi)`.
       average: decay of a moving average of `phi`, which is then what is evaluated; 0 is
         none.
+      inputs: `inputs(images)`, what the network reads: `pixels` scales uint8.
     """
 
     conditioned: Conditioned
@@ -90,6 +99,7 @@ class Recipe(NamedTuple):
     steps: int = 0
     penalty: float = 0.0
     average: float = 0.0
+    inputs: Callable[[Any], Any] = pixels
 
 
 class State(NamedTuple):
@@ -133,13 +143,6 @@ class Info(NamedTuple):
     solved: Array
 
 
-def pixels(images: Array) -> Array:
-    """Scale uint8 pixels to [0, 1]; floats are taken as they are."""
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 255.0
-    return images
-
-
 def init(recipe: Recipe, key: Key, hparams: Hparams) -> State:
     """Make the state before the first step; the key is consumed.
 
@@ -175,7 +178,7 @@ def step(
     progress = state.step / recipe.steps if recipe.steps else 1.0
     prefs = recipe.sampler(pref_key, k, progress)
     if recipe.split_batch:
-        check_split(len(batch.labels), k)
+        check_split(count_rows(batch), k)
         batch = jax.tree.map(lambda x: x.reshape(k, -1, *x.shape[1:]), batch)
     at = Where(prefs, batch, jax.random.split(dropout_key, k))
     gradients = _through_gramians if recipe.rule.needs_gram else _through_losses
@@ -237,7 +240,8 @@ def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -
 
 def _judge(recipe: Recipe, params: Params, batch: Split, key: Key) -> Array:
     """Return the losses [m] of a target network."""
-    outputs = recipe.conditioned.forward(params, pixels(batch.images), key=key)
+    seen = recipe.inputs(batch.images)
+    outputs = recipe.conditioned.forward(params, seen, key=key)
     return recipe.losses(outputs, batch.labels)
 
 
