@@ -14,7 +14,7 @@ import pytest
 FLOORS = (
     ("errors", "lazy", "types", "options", "backend", "draw", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
-    ("conditioned", "rules", "problems", "data", "backbones"),
+    ("conditioned", "compressed", "rules", "problems", "data", "backbones"),
     ("train", "style"),
     ("search", "plot", "report"),
     ("cli",),  # a floor of its own: it calls plot and search
@@ -23,7 +23,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # On the ground floor, and only there, a room may import those to its left.
 GROUND = FLOORS[0]
 # Arrays in, arrays out: these rooms import nothing else from outside, anywhere.
-PURE = {*FLOORS[0], *FLOORS[1], "conditioned", "rules", "problems"}
+PURE = {*FLOORS[0], *FLOORS[1], "conditioned", "compressed", "rules", "problems"}
 PURE_MAY_IMPORT = {"jax", "optax", "numpy", *sys.stdlib_module_names}
 OUTSIDE = {"experiments", "tests", "benchmarks", "examples"}
 

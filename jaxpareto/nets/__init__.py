@@ -18,10 +18,13 @@ from jaxpareto.nets.autoencoder import (
 )
 from jaxpareto.nets.classics import CLASSICS, Classic
 from jaxpareto.nets.cnn import lenet, multitask_cnn
+from jaxpareto.nets.cnn7 import cnn7
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.dense import ACTIVATIONS, dense_net, mlp_net
+from jaxpareto.nets.jittered import jittered
 from jaxpareto.nets.lenet5 import lenet5
 from jaxpareto.nets.mlp import mlp
+from jaxpareto.nets.plain_resnet import plain_resnet
 from jaxpareto.nets.resnet import batch_statistics, resnet18
 from jaxpareto.nets.sequence import conv1d, max_pool1d, sequence_net
 from jaxpareto.types import Net
@@ -48,12 +51,14 @@ __all__ = [
     "Autoencoder",
     "Classic",
     "batch_statistics",
+    "cnn7",
     "conv1d",
     "conv2d",
     "conv_autoencoder",
     "dense_autoencoder",
     "dense_net",
     "imagenet",
+    "jittered",
     "lenet",
     "lenet5",
     "max_pool",
@@ -61,6 +66,7 @@ __all__ = [
     "mlp",
     "mlp_net",
     "multitask_cnn",
+    "plain_resnet",
     "resnet18",
     "sequence_autoencoder",
     "sequence_net",
