@@ -68,6 +68,9 @@ class Preset(NamedTuple):
       shift: pixels that training images move, at most.
       mirror: whether they are mirrored.
       warmup: steps over which the rate rises.
+      made_rate: learning rate of the generator and its codes, relative. Their numbers
+        are of size one and those of a kernel of size 0.05, and a step of Adam does not
+        look at the size.
     """
 
     data: str
@@ -83,6 +86,7 @@ class Preset(NamedTuple):
     shift: int
     mirror: bool = False
     warmup: int = 0
+    made_rate: float = 8.0
 
 
 PRESETS = {
@@ -150,7 +154,12 @@ def train(
     learner = fit.Learner(
         net=lambda _: nets.jittered(made.net, preset.shift, mirror=preset.mirror),
         optimizer=optimizers.optimizer(
-            "adam", "cosine", steps=steps, warmup=preset.warmup
+            "adam",
+            "cosine",
+            steps=steps,
+            warmup=preset.warmup,
+            # `_parts` tells the generator from the rest by the name of its parameters.
+            rest_rate=preset.made_rate if kind == "generated" else 1.0,
         ),
         loss=LOSSES["cross-entropy"],
         batch_size=preset.batch,

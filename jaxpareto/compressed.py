@@ -47,7 +47,7 @@ def compress(
       width: of the generator's inner vectors; None is as long as a code.
 
     Returns:
-      A network whose parameters are `{"made": generator and codes, "direct": others}`.
+      A network whose parameters are `{"made": generator and codes, "base": others}`.
 
     Raises:
       UsageError: the network has no such kernel.
@@ -71,19 +71,16 @@ def compress(
     module = hyper.Relaxed(spec, found, basic, embedding, width or embedding)
 
     def init(key: Key) -> Params:
-        return _parted(module.init(key, method="leaves")["params"])
+        drawn = module.init(key, method="leaves")["params"]
+        base = {name: drawn[name] for name in drawn if name.startswith("direct")}
+        return {"base": base, "made": {k: drawn[k] for k in drawn if k not in base}}
 
     def generate(phi: Params) -> Params:
-        made = module.apply({"params": phi["made"] | phi["direct"]}, method="leaves")
-        return jax.tree.unflatten(spec.treedef, made)
+        drawn: Any = phi["made"] | phi["base"]
+        leaves = module.apply({"params": drawn}, method="leaves")
+        return jax.tree.unflatten(spec.treedef, leaves)
 
     def apply(phi: Params, images: Array, *, key: Key | None = None) -> Array:
         return net.apply(generate(phi), images, key=key)
 
     return Compressed(Net(init, apply), generate)
-
-
-def _parted(drawn: Any) -> Params:
-    """Part the hypernetwork's own numbers from what is learned directly."""
-    direct = {name: drawn[name] for name in drawn if name.startswith("direct")}
-    return {"made": {k: drawn[k] for k in drawn if k not in direct}, "direct": direct}

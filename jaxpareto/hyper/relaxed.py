@@ -8,14 +8,17 @@ these weights: they are only fewer.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxpareto import draw
 from jaxpareto.errors import UsageError
 from jaxpareto.hyper.static import Kernel
-from jaxpareto.hyper.trunk import direct, normal
+from jaxpareto.hyper.trunk import direct
 from jaxpareto.tree import Spec
-from jaxpareto.types import Array
+from jaxpareto.types import Array, Key
 
 
 class Relaxed(nn.Module):
@@ -59,7 +62,7 @@ class Relaxed(nn.Module):
                 f"{sorted(reaches)}"
             )
         counts = [rows * columns for rows, columns in grids]
-        codes = self.param("codes", normal(1.0), (sum(counts), self.embedding))
+        codes = self.param("codes", _units, (sum(counts), self.embedding))
         basics = Kernel((*reaches.pop(), *self.basic), self.width)(codes)
         made = [
             self.param(f"direct{i}", direct(self.spec, i), shape)
@@ -89,6 +92,13 @@ def kernels(spec: Spec, basic: Sequence[int], reach: int) -> tuple[int, ...]:
         and shape[:2] == (reach, reach)
         and not any(n % m for n, m in zip(shape[2:], basic, strict=True))
     )
+
+
+def _units(key: Key, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+    """Draw codes of mean square one each: of four numbers, chance would make some small
+    and with them their kernels."""
+    drawn = draw.normal(key, shape, dtype=dtype)
+    return drawn / jnp.sqrt(jnp.mean(jnp.square(drawn), axis=1, keepdims=True))
 
 
 def _grid(shape: tuple[int, ...], basic: tuple[int, int]) -> tuple[int, int]:

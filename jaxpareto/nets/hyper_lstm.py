@@ -16,7 +16,7 @@ from jaxpareto.nets import recurrent
 from jaxpareto.nets.recurrent import GATES, Cell, Memory
 from jaxpareto.types import Array, Key, Params
 
-MADE = ("input", "hidden", "bias")
+MADE: tuple[str, ...] = ("input", "hidden", "bias")
 """What is made at each step for each gate: d_x, d_h and b."""
 
 
@@ -82,7 +82,7 @@ def hyper_lstm(
         own, small, shift = jax.random.split(key, 3)
         sizes = (hyper_units, GATES, embedding)
         codes = dict.fromkeys(MADE[:2], jnp.zeros(sizes))
-        codes["bias"] = draw.normal(shift, sizes, 0.01)
+        codes |= {"bias": draw.normal(shift, sizes, 0.01)}
         project = jnp.full((GATES, embedding, units), scale / embedding)
         return main.init(own) | {
             "hyper": hyper.init(small),

@@ -35,9 +35,9 @@ def plain_resnet(
     `blocks - 1` of them, so that each width has as many as the others, and the next one
     begins with a step. A mean over all pixels and a dense layer answer.
 
-    Without norms a residual branch must start small, or the signal doubles with every
-    block: its second kernel starts at `1 / sqrt(number of blocks)` of its usual size
-    (Zhang, Dauphin and Ma, 2019, "Fixup", for branches of two layers).
+    What a branch adds is never negative, so that without norms the signal would double
+    with every block: the second kernel of a branch starts at `1 / number of blocks` of
+    its usual size.
 
     Args:
       image_shape: (height, width) of the images.
@@ -66,7 +66,7 @@ def plain_resnet(
             f"{least} x {least} pixels"
         )
     steps = list(_steps(blocks, widths))
-    small = 1.0 / len(steps) ** 0.5
+    small = 1.0 / len(steps)
 
     def init(key: Key) -> Params:
         first, last, *rest = jax.random.split(key, 2 + len(steps))

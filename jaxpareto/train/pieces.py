@@ -58,12 +58,18 @@ def by_pieces(
     who, spare = np.where(slots < count, slots, 0), slots >= count
     back = np.argsort(slots)[:count]
     start = over_members(lambda _, member, __: begin(member))
-    go = over_members(
-        lambda state, mine, shared: advance(*mine[:1], state, shared, mine[1])
-    )
+
+    def piece(state: Any, mine: tuple[Any, Any], shared: Any) -> Any:
+        member, limit = mine
+        return advance(member, state, shared, limit)
+
+    go = over_members(piece)
     checkpoints = Checkpoints(folder)
     try:
-        found = checkpoints.restore(jax.eval_shape(jax.vmap(begin), members))
+        like = jax.eval_shape(jax.vmap(begin), members)
+        found = checkpoints.restore(like)
+        if found is not None and _shapes(found[1]) != _shapes(like):
+            raise RunError(f"{folder} holds checkpoints of another run; delete it")
         if found is None:
             found = 0, _at(start(None, _at(members, who), None), back)
         done, state = found[0], jax.tree.map(np.asarray, found[1])
@@ -82,6 +88,10 @@ def by_pieces(
 def _at(pytree: Any, index: np.ndarray) -> Any:
     """Take members [i] of leaves [s, ...]."""
     return jax.tree.map(lambda x: np.asarray(x)[index], pytree)
+
+
+def _shapes(pytree: Any) -> list[tuple[int, ...]]:
+    return [x.shape for x in jax.tree.leaves(pytree)]
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
