@@ -11,8 +11,8 @@ has its SHA-256), or a file of yours.
 
 | preset | characters | numbers of each | updates | seeds | time on 2 cores |
 | --- | --- | --- | --- | --- | --- |
-| `smoke` | 20,000 | 9 thousand | 40 | 2 | half a minute |
-| `text` | all, 373,000 | 190 thousand | 2,000 | 3 | see docs/hypernetworks.md |
+| `smoke` | 20,000 | 11 thousand | 40 | 2 | half a minute |
+| `text` | all, 373,000 | 190 thousand | 2,000 | 4 | see docs/hypernetworks.md |
 
 Equal size: the HyperLSTM's units are given, and each LSTM gets the number of units that
 brings all its parameters, table and answer included, nearest to the HyperLSTM's. Each
@@ -26,6 +26,7 @@ updates) and `scales.png` (what the small LSTM does to the large one along a tex
 """
 
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,7 @@ class Preset(NamedTuple):
 
 PRESETS = {
     "smoke": Preset(20_000, 24, 8, 4, 16, 32, 10, 4, 2, 16),
-    "text": Preset(None, 160, 32, 8, 32, 64, 50, 40, 3, 32),
+    "text": Preset(None, 160, 32, 8, 32, 100, 50, 40, 4, 32),
 }
 SHOWN = 100
 """Characters of the test text along which the scales are drawn."""
@@ -117,8 +118,10 @@ def make(kind: str, preset: Preset, classes: int) -> tuple[Guesser, int]:
     if kind.startswith("hyper"):
         return of(kind, preset.units), preset.units
     aim = size_of(of(f"hyper-{kind}", preset.units))
-    tried = range(preset.units // 2, 3 * preset.units)
-    units = min(tried, key=lambda units: abs(size_of(of(kind, units)) - aim))
+    tried = range(1, 4 * preset.units)
+    above = bisect_left(tried, aim, key=lambda units: size_of(of(kind, units)))
+    nearest = tried[max(above - 1, 0) : above + 1]
+    units = min(nearest, key=lambda units: abs(size_of(of(kind, units)) - aim))
     return of(kind, units), units
 
 
@@ -171,6 +174,7 @@ def train(
         "units": units,
         "rate": RATES[kind],
         "seconds": clock.seconds,
+        "ms": 1000 * clock.pace / (preset.round_updates * preset.seeds),
     }
     if kind.startswith("hyper"):
         read = text.test[:SHOWN]
@@ -204,7 +208,6 @@ def row_of(kind: str, preset: Preset, found: dict[str, dict[str, Any]]) -> Row:
     held = np.array(mine["history"])[..., 1]
     rival = np.array(found[kind.removeprefix("hyper-")]["history"])[..., 1]
     there = np.flatnonzero(held.mean(axis=0) <= rival.mean(axis=0).min())
-    updates = preset.rounds * preset.round_updates
     return {
         "cell": kind,
         "units": mine["units"],
@@ -214,7 +217,7 @@ def row_of(kind: str, preset: Preset, found: dict[str, dict[str, Any]]) -> Row:
         **spread("held-out bits", held.min(axis=1)),
         "updates to": preset.round_updates * int(there[0] + 1) if len(there) else None,
         "seeds": len(held),
-        "ms per update": 1000 * mine["seconds"] / (updates * len(held)),
+        "ms per update": mine["ms"],
     }
 
 
@@ -296,7 +299,7 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
       RunError: the text cannot be read, or a file in `out` is damaged.
     """
     chosen = PRESETS[check_name(preset, PRESETS, "preset")]
-    require("matplotlib", "plot")  # known before the work, not after it
+    matplotlib = require("matplotlib", "plot")  # known before the work, not after it
     loaded = load_text(text, longest=chosen.longest)
     claim(out, chosen._asdict() | {"rates": RATES, "text": loaded.sha256})
     found = {}
@@ -311,10 +314,11 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
     write_csv(rows, out / "table.csv")
     said = table(rows)
     (out / "table.md").write_text(said + "\n")
-    style.save(curves_figure(found, chosen), out / "curves.png")
     shown = "".join(loaded.alphabet[i] for i in loaded.test[:SHOWN])
     moves = np.array(found[KINDS[-1]]["moves"])
-    style.save(scales_figure(moves, shown), out / "scales.png")
+    with matplotlib.rc_context(style.STYLE):
+        style.save(curves_figure(found, chosen), out / "curves.png")
+        style.save(scales_figure(moves, shown), out / "scales.png")
     print(f"{said}\ntable: {out}/table.csv   pictures: {out}/*.png")
     return rows
 

@@ -197,7 +197,7 @@ def train(
         "best_epoch": state.best_epoch.tolist(),
         "test": tested.tolist(),
         "parameters": tree.count(state.params) // preset.seeds,
-        "seconds": clock.seconds,
+        "seconds per seed": clock.pace * preset.epochs / preset.seeds,
     }
     write_json(out / kind / "result.json", found)
     return found
@@ -242,7 +242,7 @@ def row_of(kind: str, preset: Preset, problem: Problem, found: dict[str, Any]) -
         **spread("validation accuracy", validation[:, 2]),
         "epoch": float(np.mean(best + 1)),
         "seeds": len(best),
-        "seconds per seed": found["seconds"] / len(best),
+        "seconds per seed": found["seconds per seed"],
     }
 
 
@@ -284,7 +284,6 @@ def compared(found: dict[str, dict[str, Any]]) -> str:
 
 def kernel_figure(kernels: dict[str, np.ndarray]) -> Any:
     """Draw a kernel of each network: a picture for each pair of channel and filter."""
-    require("matplotlib", "plot")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.3 * len(kernels), 3.5), layout="constrained")
@@ -314,7 +313,7 @@ def main(preset: str, out: Path, *, data_dir: str | None = None) -> list[Row]:
       RunError: the images cannot be loaded, or a file in `out` is damaged.
     """
     chosen = PRESETS[check_name(preset, PRESETS, "preset")]
-    require("matplotlib", "plot")  # known before the work, not after it
+    matplotlib = require("matplotlib", "plot")  # known before the work, not after it
     problem = load(chosen, data_dir)
     claim(out, chosen._asdict())
     found = {}
@@ -330,9 +329,10 @@ def main(preset: str, out: Path, *, data_dir: str | None = None) -> list[Row]:
     said = f"{table(rows)}\n\n{compared(found)}\n"
     (out / "table.md").write_text(said)
     curves = {kind: np.array(found[kind]["history"]) for kind in KINDS}
-    style.save(curves_figure(curves, title=chosen.data), out / "curves.png")
     kernels = {kind: np.load(out / kind / "kernel.npy") for kind in KINDS}
-    style.save(kernel_figure(kernels), out / "kernels.png")
+    with matplotlib.rc_context(style.STYLE):
+        style.save(curves_figure(curves, title=chosen.data), out / "curves.png")
+        style.save(kernel_figure(kernels), out / "kernels.png")
     print(f"{said}table: {out}/table.csv   pictures: {out}/*.png")
     return rows
 

@@ -60,14 +60,15 @@ def test_a_folder_holds_one_experiment(tmp_path):
 
 
 def test_time_and_progress_survive_a_kill(tmp_path, monkeypatch, capsys):
-    now = iter([10.0, 12.5, 13.0, 100.0, 101.0])
+    now = iter([10.0, 19.0, 20.0, 100.0, 102.0])
     monkeypatch.setattr("jaxpareto.train.pieces.time.monotonic", lambda: next(now))
     clock = Clock(tmp_path / "s.json")
     clock.tick()
     clock.tick()
     again = Clock(tmp_path / "s.json")
     again.tick()
-    assert read_json(tmp_path / "s.json") == again.seconds == 4.0
+    assert read_json(tmp_path / "s.json") == [9.0, 1.0, 2.0]
+    assert again.seconds == 12.0 and again.pace == 2.0
     monkeypatch.undo()
     monkeypatch.setattr("jaxpareto.train.log.Progress.PAUSE", -1.0)
     watch = progress(1, 3, 5, lambda done, state: f"{state} {done}", "epoch")

@@ -159,14 +159,29 @@ def progress(
 
 
 class Clock:
-    """Seconds of training, kept in a file so that a killed run does not lose them."""
+    """Seconds of each piece, kept in a file so that a killed run does not lose them.
+
+    The first piece of a process compiles, and any may have had to share the machine:
+    `pace` is the median.
+    """
 
     def __init__(self, path: Path):
         self._path, self._last = path, time.monotonic()
-        self.seconds = read_json(path) if path.exists() else 0.0
+        self._pieces: list[float] = read_json(path) if path.exists() else []
 
     def tick(self) -> None:
-        """Count the time since the last tick, compilation included."""
+        """Say that a piece is done."""
         now = time.monotonic()
-        self.seconds, self._last = self.seconds + now - self._last, now
-        write_json(self._path, round(self.seconds, 1))
+        self._pieces.append(round(now - self._last, 3))
+        self._last = now
+        write_json(self._path, self._pieces)
+
+    @property
+    def seconds(self) -> float:
+        """Of all pieces."""
+        return sum(self._pieces)
+
+    @property
+    def pace(self) -> float:
+        """Seconds of a piece, as a rule."""
+        return float(np.median(self._pieces)) if self._pieces else 0.0
