@@ -16,8 +16,8 @@ has its SHA-256), or a file of yours.
 
 Equal size: the HyperLSTM's units are given, and each LSTM gets the number of units that
 brings all its parameters, table and answer included, nearest to the HyperLSTM's. Each
-kind has a learning rate of its own, chosen on held-out text (`RATES` says of which).
-All see the same characters in the same order, from the same seeds. The network of the
+kind has a learning rate of its own, chosen on held-out text after a short training. All
+see the same characters in the same order, from the same seeds. The network of the
 best round is judged on the test text, once, at the end.
 
 A killed call continues from its last round when it is given again. The folder has
@@ -66,6 +66,8 @@ class Preset(NamedTuple):
       rounds: of training.
       seeds: trained at once.
       width: of the vector that a character is looked up as.
+      rates: learning rates to choose from; a single one is taken as it is.
+      tried: rounds of the training that chooses, with one seed.
     """
 
     longest: int | None
@@ -78,17 +80,17 @@ class Preset(NamedTuple):
     rounds: int
     seeds: int
     width: int
+    rates: tuple[float, ...]
+    tried: int
 
 
 PRESETS = {
-    "smoke": Preset(20_000, 24, 8, 4, 16, 32, 10, 4, 2, 16),
-    "text": Preset(None, 160, 32, 8, 32, 100, 50, 40, 4, 32),
+    "smoke": Preset(20_000, 24, 8, 4, 16, 32, 10, 4, 2, 16, (4e-3,), 0),
+    "text": Preset(None, 160, 32, 8, 32, 100, 50, 40, 4, 32, (2e-3, 4e-3, 8e-3), 12),
 }
 SHOWN = 100
 """Characters of the test text along which the scales are drawn."""
 KINDS = ("lstm", "lstm-norm", "hyper-lstm", "hyper-lstm-norm")
-RATES = dict.fromkeys(KINDS, 4e-3)
-"""Learning rates, each the best of 1e-3, 2e-3, 4e-3 and 8e-3 on held-out text."""
 
 
 def cell_of(kind: str, preset: Preset) -> Callable[..., Any]:
@@ -125,43 +127,81 @@ def make(kind: str, preset: Preset, classes: int) -> tuple[Guesser, int]:
     return of(kind, units), units
 
 
-def train(
-    kind: str, preset: Preset, text: Text, out: Path, number: int
-) -> dict[str, Any]:
-    """Train all seeds of a kind, judge them on the test text, keep what was found."""
-    net, units = make(kind, preset, len(text.alphabet))
+class Course(NamedTuple):
+    """What the networks of a kind learn, and how.
+
+    Attributes:
+      kind: of the cell.
+      net: the network.
+      data: the texts as streams.
+      folder: of the kind.
+      number: of the kind, counted from 0.
+    """
+
+    kind: str
+    net: Guesser
+    data: characters.Streams
+    folder: Path
+    number: int
+
+
+def learn(
+    course: Course, preset: Preset, rates: Any, seeds: Any, name: str
+) -> tuple[characters.Progress, Clock]:
+    """Train a network for each of some rates and seeds: `tried` ones, or `whole`."""
+    rounds = preset.tried if name == "tried" else preset.rounds
+    clock = Clock(course.folder / f"{name}.json")
     pupil = characters.Pupil(
-        net=net,
+        net=course.net,
         optimizer=lambda rate: optax.chain(
             optax.clip_by_global_norm(1.0), optax.adam(rate)
         ),
         span=preset.span,
         round_updates=preset.round_updates,
-        rounds=preset.rounds,
+        rounds=rounds,
     )
+
+    def tell(done: int, state: characters.Progress) -> str:
+        clock.tick()
+        return f"{course.kind}: {np.mean(state.history[:, done - 1, 1]):.3f} bits"
+
+    def advance(member: Any, state: Any, data: Any, until: Any) -> Any:
+        return characters.advance(pupil, member, state, data, until)
+
+    whole = preset.rounds + preset.tried
+    before = whole * course.number + (0 if name == "tried" else preset.tried)
+    state = by_pieces(
+        partial(characters.begin, pupil, preset.streams),
+        advance,
+        characters.Member(np.asarray(rates, np.float32), np.asarray(seeds, np.int32)),
+        course.data,
+        (course.folder / name).absolute(),
+        until=rounds,
+        watch=progress(before, whole * len(KINDS), rounds, tell, "round"),
+    )
+    return state, clock
+
+
+def choose(course: Course, preset: Preset) -> float:
+    """Return the learning rate whose network guesses held-out text best, soon."""
+    if len(preset.rates) == 1:
+        return preset.rates[0]
+    tried, _ = learn(course, preset, preset.rates, [0] * len(preset.rates), "tried")
+    return preset.rates[int(np.argmin(tried.best_bits))]
+
+
+def train(
+    kind: str, preset: Preset, text: Text, out: Path, number: int
+) -> dict[str, Any]:
+    """Train all seeds of a kind, judge them on the test text, keep what was found."""
+    net, units = make(kind, preset, len(text.alphabet))
     data = characters.Streams(
         characters.streams(text.train, preset.streams),
         characters.streams(text.validation, min(preset.streams, 16)),
     )
-    seeds = np.arange(preset.seeds, dtype=np.int32)
-    rates = np.full(preset.seeds, RATES[kind], np.float32)
-    clock = Clock(out / kind / "seconds.json")
-
-    def tell(done: int, state: characters.Progress) -> str:
-        clock.tick()
-        return f"{kind}: {np.mean(state.history[:, done - 1, 1]):.3f} bits"
-
-    state = by_pieces(
-        partial(characters.begin, pupil, preset.streams),
-        lambda member, state, data, until: characters.advance(
-            pupil, member, state, data, until
-        ),
-        characters.Member(rates, seeds),
-        data,
-        (out / kind / "checkpoints").absolute(),
-        until=preset.rounds,
-        watch=progress(number, len(KINDS), preset.rounds, tell, "round"),
-    )
+    course = Course(kind, net, data, out / kind, number)
+    rate, seeds = choose(course, preset), range(preset.seeds)
+    state, clock = learn(course, preset, [rate] * preset.seeds, seeds, "whole")
     if not np.all(np.isfinite(state.history)):
         raise RunError(f"{kind}: losses are not finite; try a smaller learning rate")
     judge = jax.jit(partial(characters.bits, net))
@@ -172,14 +212,15 @@ def train(
         "test": [float(judge(params, held)) for params in best],
         "parameters": size_of(net),
         "units": units,
-        "rate": RATES[kind],
+        "rate": rate,
         "seconds": clock.seconds,
         "ms": 1000 * clock.pace / (preset.round_updates * preset.seeds),
     }
     if kind.startswith("hyper"):
-        read = text.test[:SHOWN]
-        moves = jax.jit(partial(followed, net))(best[0], jnp.asarray(read))
-        found["moves"] = np.asarray(moves).tolist()
+        read = jnp.asarray(text.test[:SHOWN])
+        found["moves"] = np.asarray(
+            jax.jit(partial(followed, net))(best[0], read)
+        ).tolist()
     write_json(out / kind / "result.json", found)
     return found
 
@@ -301,7 +342,7 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
     chosen = PRESETS[check_name(preset, PRESETS, "preset")]
     matplotlib = require("matplotlib", "plot")  # known before the work, not after it
     loaded = load_text(text, longest=chosen.longest)
-    claim(out, chosen._asdict() | {"rates": RATES, "text": loaded.sha256})
+    claim(out, chosen._asdict() | {"text": loaded.sha256})
     found = {}
     for number, kind in enumerate(KINDS):
         path = out / kind / "result.json"

@@ -185,7 +185,13 @@ def train(
         problem.data,
         (out / kind / "checkpoints").absolute(),
         until=preset.epochs,
-        watch=progress(number, len(KINDS), preset.epochs, tell, "epoch"),
+        watch=progress(
+            number * preset.epochs,
+            len(KINDS) * preset.epochs,
+            preset.epochs,
+            tell,
+            "epoch",
+        ),
     )
     if not np.all(state.finite):
         raise RunError(f"{kind}: losses are not finite; try a smaller learning rate")

@@ -111,12 +111,18 @@ def test_the_residual_networks_path_on_small_colour_images(tmp_path, monkeypatch
 
 def test_hyperlstm_smoke_killed_and_continued(tmp_path, capsys, monkeypatch):
     small = hyperlstm.PRESETS["smoke"]._replace(
-        longest=6000, round_updates=4, rounds=2, streams=4, span=16
+        longest=6000,
+        round_updates=4,
+        rounds=2,
+        streams=4,
+        span=16,
+        rates=(1e-3, 4e-3),
+        tried=1,
     )
     monkeypatch.setitem(hyperlstm.PRESETS, "smoke", small)
     # The other two compile as long again, and differ by what test_recurrent.py checks.
     monkeypatch.setattr(hyperlstm, "KINDS", ("lstm", "hyper-lstm"))
-    killed_after(monkeypatch, hyperlstm, 5)
+    killed_after(monkeypatch, hyperlstm, 8)
     call = ["--preset", "smoke", "--out", tmp_path / "x"]
     assert called(hyperlstm, capsys, *call)[0] == 130
     first = tmp_path / "x" / "lstm" / "result.json"
@@ -127,6 +133,7 @@ def test_hyperlstm_smoke_killed_and_continued(tmp_path, capsys, monkeypatch):
     assert [row["cell"] for row in found["rows"]] == ["lstm", "hyper-lstm"]
     sizes = [row["parameters"] for row in found["rows"]]
     assert abs(sizes[0] / sizes[1] - 1) < 0.02, "of equal size"
+    assert all(row["rate"] in (1e-3, 4e-3) for row in found["rows"])
     bits = [row["test bits"] for row in found["rows"]]
     assert np.isfinite(bits).all() and min(bits) > 1.0
     for name in ("table.csv", "table.md"):

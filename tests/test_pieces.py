@@ -71,7 +71,7 @@ def test_time_and_progress_survive_a_kill(tmp_path, monkeypatch, capsys):
     assert again.seconds == 12.0 and again.pace == 2.0
     monkeypatch.undo()
     monkeypatch.setattr("jaxpareto.train.log.Progress.PAUSE", -1.0)
-    watch = progress(1, 3, 5, lambda done, state: f"{state} {done}", "epoch")
+    watch = progress(5, 15, 5, lambda done, state: f"{state} {done}", "epoch")
     for done in (2, 3, 5):
         watch(done, "loss")
     said = capsys.readouterr().err

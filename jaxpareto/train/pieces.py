@@ -132,27 +132,27 @@ def read_json(path: Path) -> Any:
 
 
 def progress(
-    number: int, of: int, per: int, tell: Callable[[int, Any], str], unit: str
+    before: int, total: int, own: int, tell: Callable[[int, Any], str], unit: str
 ) -> Watch:
-    """Show how far the `number`-th of several like trainings is, and all that is left.
+    """Show how far one of several trainings is, and the time that all of them need.
 
     Args:
-      number: counted from 0.
-      of: how many trainings there are.
-      per: epochs, or rounds, of each.
+      before: epochs, or rounds, of the trainings before this one.
+      total: of all trainings.
+      own: of this one.
       tell: `tell(done, state)`, a few words about the members.
       unit: what is counted.
     """
-    bar, before = None, 0
+    bar, seen = None, 0
 
     def watch(done: int, state: Any) -> None:
-        nonlocal bar, before
+        nonlocal bar, seen
         if bar is None:
-            bar = Progress(of * per, number * per + done, unit=unit)
-        elif done > before:
-            bar.advance(done - before, tell(done, state))
-        before = done
-        if done == per:
+            bar = Progress(total, before + done, unit=unit)
+        elif done > seen:
+            bar.advance(done - seen, tell(done, state))
+        seen = done
+        if done == own:
             bar.close()
 
     return watch
