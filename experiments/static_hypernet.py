@@ -152,7 +152,7 @@ def train(
     made = make(kind, preset, problem)
     steps = problem.data.train.shape[1] // preset.batch * preset.epochs
     learner = fit.Learner(
-        net=lambda _: nets.jittered(made.net, preset.shift, mirror=preset.mirror),
+        net=lambda _: made.net,
         optimizer=optimizers.optimizer(
             "adam",
             "cosine",
@@ -164,11 +164,18 @@ def train(
         loss=LOSSES["cross-entropy"],
         batch_size=preset.batch,
         epochs=preset.epochs,
-        drops=preset.shift > 0 or preset.mirror,
+        shifts=preset.shift > 0,
+        mirrors=preset.mirror,
     )
-    seeds = np.arange(preset.seeds, dtype=np.int32)
-    ones = np.ones(preset.seeds, np.float32)
-    members = fit.Member(preset.rate * ones, 0 * ones, 0 * ones, seeds, 0 * seeds)
+    zeros, none = np.zeros(preset.seeds, np.float32), np.zeros(preset.seeds, np.int32)
+    members = fit.Member(
+        learning_rate=zeros + preset.rate,
+        weight_decay=zeros,
+        dropout=zeros,
+        shift=none + preset.shift,
+        seed=np.arange(preset.seeds, dtype=np.int32),
+        fold=none,
+    )
     clock = Clock(out / kind / "seconds.json")
 
     def tell(done: int, state: fit.Progress) -> str:

@@ -13,8 +13,7 @@ from jaxpareto.compressed import compress
 from jaxpareto.data import cifar
 from jaxpareto.data.features.sources import Images
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.nets import cnn7, jittered, mlp_net, plain_resnet
-from jaxpareto.types import Net
+from jaxpareto.nets import cnn7, mlp_net, plain_resnet
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -183,32 +182,6 @@ def test_the_plain_resnet_starts_without_growing():
             plain_resnet(**wrong)
     with pytest.raises(UsageError, match="too small to be pooled twice"):
         cnn7((3, 8))
-
-
-@pytest.mark.parametrize("channels", [(), (3,)])
-def test_jittered_images_are_shifted_ones(channels):
-    """Every image is found among the 9 shifts of itself, or of its mirror."""
-    seen = Net(lambda key: {}, lambda params, images, *, key=None: images)
-    images = RNG.uniform(1, 2, size=(40, 4, 5, *channels)).astype(np.float32)
-    net = jittered(seen, 1, mirror=True)
-    run = jax.jit(lambda key: net.apply({}, images, key=key))
-    found, again = np.asarray(run(KEY)), np.asarray(run(jax.random.key(1)))
-    np.testing.assert_array_equal(net.apply({}, images), images)
-    assert not np.array_equal(found, again)
-    used = set()
-    for image, moved in zip(images, found, strict=True):
-        hits = []
-        for mirrored in (False, True):
-            own = image[:, ::-1] if mirrored else image
-            room = np.pad(own, [(1, 1), (1, 1)] + [(0, 0)] * len(channels))
-            for y, x in np.ndindex(3, 3):
-                if np.array_equal(room[y : y + 4, x : x + 5], moved):
-                    hits.append((mirrored, y, x))
-        assert len(hits) == 1
-        used.update(hits)
-    assert len(used) > 10
-    with pytest.raises(UsageError, match="up to -1 pixels"):
-        jittered(seen, -1)
 
 
 def test_cifar_comes_from_a_prepared_copy(monkeypatch):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
-    from jaxpareto.data.augment import shift_images
+    from jaxpareto.data.augment import mirror_images, shift_images
     from jaxpareto.data.batches import Batches, fresh, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
@@ -42,6 +42,7 @@ _HOMES = {
     "fresh": "batches",
     "load_source": "sources",
     "load_tasks": "registry",
+    "mirror_images": "augment",
     "multi_mnist": "multimnist",
     "read_idx": "idx",
     "shift_images": "augment",
@@ -61,6 +62,7 @@ __all__ = [
     "load_frozen",
     "load_source",
     "load_tasks",
+    "mirror_images",
     "multi_mnist",
     "read_idx",
     "shift_images",

@@ -21,7 +21,6 @@ from jaxpareto.nets.cnn import lenet, multitask_cnn
 from jaxpareto.nets.cnn7 import cnn7
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.dense import ACTIVATIONS, dense_net, mlp_net
-from jaxpareto.nets.jittered import jittered
 from jaxpareto.nets.lenet5 import lenet5
 from jaxpareto.nets.mlp import mlp
 from jaxpareto.nets.plain_resnet import plain_resnet
@@ -58,7 +57,6 @@ __all__ = [
     "dense_autoencoder",
     "dense_net",
     "imagenet",
-    "jittered",
     "lenet",
     "lenet5",
     "max_pool",
