@@ -37,7 +37,7 @@ def cnn7(
     Raises:
       UsageError: the images are smaller than 4 x 4.
 
-    Source: Ha, Dai and Le (2017), "HyperNetworks", section 4.1.
+    Source: Ha, Dai and Le (2017), "HyperNetworks", its experiment on MNIST.
 
     >>> params = jax.eval_shape(cnn7().init, jax.random.key(0))
     >>> params["conv1"]["kernel"].size

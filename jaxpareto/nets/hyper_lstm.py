@@ -51,8 +51,8 @@ def hyper_lstm(
 
     At the start the scales are the same for all units and steps: 0.1 with `layer_norm`
     as in the paper (the norm undoes it, and their gradients are then larger), 1
-    without. Two departures: the paper's recurrent dropout is left out, and its equation
-    (11) makes z from `h'_{t-1}`, where the authors' program and this one take `h'_t`.
+    without. Two departures: the paper's recurrent dropout is left out, and it makes z
+    from `h'_{t-1}`, where the authors' program and this one take `h'_t`.
 
     Args:
       inputs: `d`, numbers that come in at a step.
@@ -64,7 +64,7 @@ def hyper_lstm(
     Raises:
       UsageError: a size below one.
 
-    Source: Ha, Dai and Le (2017), "HyperNetworks", appendix A.2.3.
+    Source: Ha, Dai and Le (2017), "HyperNetworks", the HyperLSTM of its appendix.
 
     >>> cell = hyper_lstm(3, 5, hyper_units=4, embedding=2)
     >>> params = cell.init(jax.random.key(0))

@@ -7,6 +7,7 @@ beginning of the text it is empty again. After each round of updates the held-ou
 is guessed.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ class Pupil(NamedTuple):
     """
 
     net: Guesser
-    optimizer: Any
+    optimizer: Callable[[float | Array], optax.GradientTransformation]
     span: int
     round_updates: int
     rounds: int
