@@ -21,8 +21,11 @@ def advance(member, state, shared, until):
     return {"sum": total, "done": state["done"] + more}
 
 
-def test_a_killed_training_goes_on_where_it_was(tmp_path):
+def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Whatever places the members have, they come back in their own order."""
     seen = []
+    dealt = np.array([2, 0, 3, 1])  # as by two devices; place 2 is spare
+    monkeypatch.setattr("jaxpareto.train.pieces.places", lambda count: dealt)
 
     def killed(done, state):
         seen.append((done, state["sum"].tolist()))
@@ -38,6 +41,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     assert seen[4] == (3, [6.0, 60.0, 600.0])
     assert found["sum"].tolist() == [14.0, 140.0, 1400.0]
     assert by_pieces(*run, until=7, watch=killed)["done"].tolist() == [7, 7, 7]
+    monkeypatch.undo()
     other = {"step": np.ones(2, np.float32)}
     with pytest.raises(RunError, match="holds checkpoints of another run"):
         by_pieces(begin, advance, other, 2.0, tmp_path / "c", until=7, watch=killed)

@@ -5,13 +5,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxpareto import tree
 from jaxpareto.data.text import Text, load_text, python_text
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.nets import hyper_lstm as dynamic
-from jaxpareto.nets.characters import guesser
+from jaxpareto.nets.characters import Guesser, guesser
 from jaxpareto.nets.hyper_lstm import hyper_lstm
 from jaxpareto.nets.recurrent import lstm
 from jaxpareto.train import characters
@@ -204,6 +205,34 @@ def test_text_is_guessed_the_same_in_one_call_or_two():
     assert once.round == 2 and once.history.shape == (2, 2)
     assert ignorant == pytest.approx(np.log2(5), abs=1e-5)
     assert 0 < once.best_bits < 0.5 and once.best_bits == once.history[:, 1].min()
+
+
+def test_updates_read_on_and_begin_again_with_an_empty_state():
+    """A network that only notes the first character of each update, as a digit."""
+
+    def read(params, state, text):
+        logits = jnp.zeros((*text.shape, 9)) + params["bias"][None, None]
+        return 10 * state + text[:, 0], logits
+
+    net = Guesser(lambda key: {"bias": jnp.zeros(9)}, jnp.zeros, read)
+    pupil = characters.Pupil(net, lambda rate: optax.sgd(rate), 2, 3, 3)
+    text = np.array([1, 0, 2, 0, 3, 0, 4, 0, 0, 5, 0, 6, 0, 7, 0, 8, 0, 0], np.int32)
+    data = characters.Streams(characters.streams(text, 2), jnp.zeros((1, 3), int))
+    member = characters.Member(0.0, 0)
+
+    @jax.jit
+    def states(data):
+        at, seen = characters.begin(pupil, 2, member), []
+        for until in (1, 2, 3):  # three updates each, of four that the text has
+            at = characters.advance(pupil, member, at, data, until)
+            seen.append(at.state)
+        return seen
+
+    assert [state.tolist() for state in states(data)] == [
+        [123, 567],
+        [12, 56],
+        [1, 5],
+    ]
 
 
 def test_streams_and_updates_that_do_not_fit_are_refused():
