@@ -1,9 +1,9 @@
 """Does an LSTM learn faster when a small one scales its weights at every step?
 
 Ha, Dai and Le (2017), "HyperNetworks": the HyperLSTM beside an LSTM of as many numbers,
-both with and without layer norm, guessing the next character of a text. The text is the
-language reference that comes with Python (it differs between versions; `settings.json`
-has its SHA-256), or a file of yours.
+both with and without layer norm (`smoke`: without), guessing the next character of a
+text: the language reference that comes with Python (it differs between versions;
+`settings.json` has its SHA-256), or a file of yours.
 
     python experiments/hyperlstm.py --preset smoke --out runs/lstm-smoke
     python experiments/hyperlstm.py --preset text --out runs/lstm
@@ -50,6 +50,7 @@ from jaxpareto.train.log import write_json
 from jaxpareto.train.pieces import Clock, by_pieces, claim, progress, read_json
 
 Row = dict[str, Any]
+KINDS = ("lstm", "lstm-norm", "hyper-lstm", "hyper-lstm-norm")
 
 
 class Preset(NamedTuple):
@@ -68,6 +69,7 @@ class Preset(NamedTuple):
       width: of the vector that a character is looked up as.
       rates: learning rates to choose from; a single one is taken as it is.
       tried: rounds of the training that chooses, with one seed.
+      kinds: of cells; each `hyper-` one is compared with that without.
     """
 
     longest: int | None
@@ -82,15 +84,17 @@ class Preset(NamedTuple):
     width: int
     rates: tuple[float, ...]
     tried: int
+    kinds: tuple[str, ...] = KINDS
 
 
 PRESETS = {
-    "smoke": Preset(20_000, 24, 8, 4, 16, 32, 10, 4, 2, 16, (4e-3,), 0),
+    "smoke": Preset(
+        *(20_000, 24, 8, 4, 16, 32, 10, 4, 2, 16, (4e-3,), 0), ("lstm", "hyper-lstm")
+    ),
     "text": Preset(None, 160, 32, 8, 32, 100, 50, 40, 4, 32, (2e-3, 4e-3, 8e-3), 12),
 }
 SHOWN = 100
 """Characters of the test text along which the scales are drawn."""
-KINDS = ("lstm", "lstm-norm", "hyper-lstm", "hyper-lstm-norm")
 
 
 def cell_of(kind: str, preset: Preset) -> Callable[..., Any]:
@@ -177,7 +181,7 @@ def learn(
         course.data,
         (course.folder / name).absolute(),
         until=rounds,
-        watch=progress(before, whole * len(KINDS), rounds, tell, "round"),
+        watch=progress(before, whole * len(preset.kinds), rounds, tell, "round"),
     )
     return state, clock
 
@@ -344,19 +348,19 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
     loaded = load_text(text, longest=chosen.longest)
     claim(out, chosen._asdict() | {"text": loaded.sha256})
     found = {}
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate(chosen.kinds):
         path = out / kind / "result.json"
         done = path.exists()
         found[kind] = (
             read_json(path) if done else train(kind, chosen, loaded, out, number)
         )
-    rows = [row_of(kind, chosen, found) for kind in KINDS]
+    rows = [row_of(kind, chosen, found) for kind in chosen.kinds]
     write_json(out / "result.json", {"rows": rows, "cells": found})
     write_csv(rows, out / "table.csv")
     said = table(rows)
     (out / "table.md").write_text(said + "\n")
     shown = "".join(loaded.alphabet[i] for i in loaded.test[:SHOWN])
-    moves = np.array(found[KINDS[-1]]["moves"])
+    moves = np.array(found[chosen.kinds[-1]]["moves"])
     with matplotlib.rc_context(style.STYLE):
         style.save(curves_figure(found, chosen), out / "curves.png")
         style.save(scales_figure(moves, shown), out / "scales.png")

@@ -120,8 +120,6 @@ def test_hyperlstm_smoke_killed_and_continued(tmp_path, capsys, monkeypatch):
         tried=1,
     )
     monkeypatch.setitem(hyperlstm.PRESETS, "smoke", small)
-    # The other two compile as long again, and differ by what test_recurrent.py checks.
-    monkeypatch.setattr(hyperlstm, "KINDS", ("lstm", "hyper-lstm"))
     killed_after(monkeypatch, hyperlstm, 8)
     call = ["--preset", "smoke", "--out", tmp_path / "x"]
     assert called(hyperlstm, capsys, *call)[0] == 130
