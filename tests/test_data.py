@@ -19,6 +19,7 @@ from jaxpareto.data import (
     fresh,
     load_source,
     load_tasks,
+    mirror_images,
     read_idx,
     shift_images,
     stored,
@@ -526,3 +527,24 @@ def test_an_image_moves_by_whole_pixels_and_what_leaves_is_lost():
     assert max(found.count(each) for each in known) < 40, "16 of each are expected"
     still = jax.jit(shift_images)(images, jax.random.key(1), jnp.int32(0))
     np.testing.assert_array_equal(still, images)
+
+
+def test_colour_images_move_whole_and_half_are_mirrored():
+    """Each is found among the 9 shifts of itself or its mirror, colours together."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, size=(40, 4, 5, 3), dtype=np.uint8)
+
+    @jax.jit
+    def run(images):
+        turned = mirror_images(images, jax.random.key(1))
+        return shift_images(turned, jax.random.key(2), jnp.int32(1))
+
+    used = []
+    for image, moved in zip(images, np.asarray(run(images)), strict=True):
+        for mirrored in (False, True):
+            own = image[:, ::-1] if mirrored else image
+            room = np.pad(own, ((1, 1), (1, 1), (0, 0)))
+            for y, x in np.ndindex(3, 3):
+                if np.array_equal(room[y : y + 4, x : x + 5], moved):
+                    used.append((mirrored, y, x))
+    assert len(used) == len(images) and len(set(used)) > 10

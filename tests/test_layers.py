@@ -14,7 +14,16 @@ import pytest
 FLOORS = (
     ("errors", "lazy", "types", "options", "backend", "draw", "simplex", "tree"),
     ("prefs", "scalarize", "solvers", "metrics", "nets", "hyper", "logistic"),
-    ("adapt", "conditioned", "tasks", "rules", "problems", "data", "backbones"),
+    (
+        "adapt",
+        "compressed",
+        "conditioned",
+        "tasks",
+        "rules",
+        "problems",
+        "data",
+        "backbones",
+    ),
     ("train", "style"),
     ("search", "plot", "report", "export"),
     ("cli",),  # a floor of its own: it calls plot and search
@@ -23,7 +32,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # On the ground floor, and only there, a room may import those to its left.
 GROUND = FLOORS[0]
 # Arrays in, arrays out: these rooms import nothing else from outside, anywhere.
-PURE = {*FLOORS[0], *FLOORS[1], "conditioned", "tasks", "rules", "problems"}
+PURE = {*FLOORS[0], *FLOORS[1], "compressed", "conditioned", "tasks", "rules"}
+PURE |= {"problems"}
 PURE_MAY_IMPORT = {"jax", "optax", "numpy", *sys.stdlib_module_names}
 OUTSIDE = {"experiments", "tests", "benchmarks", "examples"}
 

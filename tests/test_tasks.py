@@ -422,29 +422,3 @@ def test_a_network_from_scratch_is_sought_the_same_way():
 
     for a, b in zip(*map(jax.tree.leaves, both(start)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-
-
-def test_the_plain_resnet_against_torch():
-    torch = pytest.importorskip("torch")
-    conv2d = torch.nn.functional.conv2d
-    net = plain_resnet((8, 8, 3), classes=4, depth=2, widths=(3, 5))
-    params = normal(jax.eval_shape(net.init, KEY))
-    images = RNG.standard_normal((2, 8, 8, 3)).astype(np.float32)
-
-    def convolve(layer, x, stride=1):
-        kernel = torch.from_numpy(layer["kernel"]).permute(3, 2, 0, 1)
-        bias = torch.from_numpy(layer["bias"])
-        return conv2d(x, kernel, bias, stride, kernel.shape[-1] // 2)
-
-    x = torch.relu(
-        convolve(params["stem"], torch.from_numpy(images).permute(0, 3, 1, 2))
-    )
-    for name in ("stage0_block01", "stage1_block00", "stage1_block01"):
-        block = params[name]
-        stride = 2 if "projection" in block else 1
-        out = torch.relu(convolve(block["conv0"], x))
-        out = torch.relu(convolve(block["conv1"], out, stride))
-        x = out + (convolve(block["projection"], x, 2) if stride == 2 else x)
-    head = params["head"]
-    wanted = x.mean((2, 3)).numpy() @ head["kernel"] + head["bias"]
-    np.testing.assert_allclose(jax.jit(net.apply)(params, images), wanted, rtol=2e-3)

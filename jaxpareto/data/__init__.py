@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
-    from jaxpareto.data.augment import shift_images
+    from jaxpareto.data.augment import mirror_images, shift_images
     from jaxpareto.data.batches import Batches, fresh, per_task, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
@@ -49,6 +49,7 @@ _HOMES = {
     "load_source": "sources",
     "load_task_set": "task_sets",
     "load_tasks": "registry",
+    "mirror_images": "augment",
     "multi_mnist": "multimnist",
     "per_task": "batches",
     "read_idx": "idx",
@@ -72,6 +73,7 @@ __all__ = [
     "load_source",
     "load_task_set",
     "load_tasks",
+    "mirror_images",
     "multi_mnist",
     "per_task",
     "read_idx",

@@ -13,12 +13,12 @@ def shift_images(images: Array, key: Key, most: int | Array) -> Array:
     digits keep clear of the border by `most` pixels lose nothing.
 
     Args:
-      images: [b, h, w], of any type.
+      images: [b, h, w] or [b, h, w, channels], of any type.
       key: consumed.
       most: pixels, at least 0; may be traced.
 
     Returns:
-      [b, h, w], of the same type.
+      The same shape and type.
 
     >>> import numpy as np
     >>> image = np.pad([[[7]]], ((0, 0), (2, 2), (2, 2)))
@@ -26,7 +26,7 @@ def shift_images(images: Array, key: Key, most: int | Array) -> Array:
     >>> int(shifted.sum()), bool((shifted == image).all())
     (7, False)
     """
-    count, height, width = images.shape
+    count, height, width, *channels = images.shape
     by = jax.random.randint(key, (2, count, 1), -most, most + 1)
     rows, columns = jnp.arange(height)[None, :] - by[0], jnp.arange(width)[None] - by[1]
     each = jnp.arange(count)[:, None, None]
@@ -38,4 +38,21 @@ def shift_images(images: Array, key: Key, most: int | Array) -> Array:
     ]
     inside = ((rows >= 0) & (rows < height))[:, :, None]
     inside &= ((columns >= 0) & (columns < width))[:, None, :]
+    inside = inside.reshape(*inside.shape, *(1 for _ in channels))
     return jnp.where(inside, moved, jnp.zeros((), images.dtype))
+
+
+def mirror_images(images: Array, key: Key) -> Array:
+    """Swap left and right in half of the images, drawn anew.
+
+    Args:
+      images: [b, h, w] or [b, h, w, channels].
+      key: consumed.
+
+    >>> seen = mirror_images(jnp.arange(40).reshape(20, 1, 2), jax.random.key(0))
+    >>> sorted(set((seen[:, 0, 1] - seen[:, 0, 0]).tolist()))
+    [-1, 1]
+    """
+    chosen = jax.random.bernoulli(key, 0.5, (len(images),))
+    chosen = chosen.reshape(-1, *(1 for _ in images.shape[1:]))
+    return jnp.where(chosen, images[:, :, ::-1], images)

@@ -11,6 +11,7 @@ from jaxpareto.hyper.heads import Heads
 from jaxpareto.hyper.initial import INITS, hyperfan_in, hyperfan_out
 from jaxpareto.hyper.mixtures import Film, Linear, LowRank, crowding
 from jaxpareto.hyper.planes import Planes
+from jaxpareto.hyper.relaxed import Relaxed, kernels
 from jaxpareto.hyper.sparse import Sparse
 from jaxpareto.hyper.static import Kernel, Static
 from jaxpareto.hyper.trunk import Trunk, standardise, unstandardise
@@ -26,6 +27,7 @@ __all__ = [
     "Linear",
     "LowRank",
     "Planes",
+    "Relaxed",
     "Sparse",
     "Static",
     "Trunk",
@@ -33,6 +35,7 @@ __all__ = [
     "equal_slices",
     "hyperfan_in",
     "hyperfan_out",
+    "kernels",
     "per_filter",
     "standardise",
     "unstandardise",

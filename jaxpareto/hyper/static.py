@@ -82,14 +82,15 @@ class Kernel(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
+        """Make [..., height, width, channels, filters] from codes [..., embedding]."""
         height, width, channels, filters = self.shape
-        d = self.width
-        unit = normal(1.0 / math.sqrt(len(z)))
-        first = self.param("first", unit, (channels, d, len(z)))
+        d, mapped = self.width, (None,) * (z.ndim - 1)
+        unit = normal(1.0 / math.sqrt(z.shape[-1]))
+        first = self.param("first", unit, (channels, d, z.shape[-1]))
         first_bias = self.param("first_bias", nn.initializers.zeros, (channels, d))
-        inner = first @ z + first_bias
+        inner = jnp.tensordot(z, first, (-1, -1)) + first_bias[mapped]
         # Behind the division by d, sums of d terms have variance one.
         out = self.param("out", normal(math.sqrt(d)), (d, height, width, filters))
         bias = self.param("out_bias", nn.initializers.zeros, (height, width, filters))
-        made = jnp.tensordot(inner, out, 1) / d + bias[None]
-        return made.transpose(1, 2, 0, 3)
+        made = jnp.tensordot(inner, out, 1) / d + bias[(*mapped, None)]
+        return jnp.moveaxis(made, -4, -2)

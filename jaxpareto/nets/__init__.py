@@ -18,6 +18,7 @@ from jaxpareto.nets.autoencoder import (
 )
 from jaxpareto.nets.classics import CLASSICS, Classic
 from jaxpareto.nets.cnn import lenet, multitask_cnn
+from jaxpareto.nets.cnn7 import cnn7
 from jaxpareto.nets.convolution import conv2d, max_pool
 from jaxpareto.nets.dense import ACTIVATIONS, dense_net, mlp_net
 from jaxpareto.nets.lenet5 import lenet5
@@ -49,6 +50,7 @@ __all__ = [
     "Autoencoder",
     "Classic",
     "batch_statistics",
+    "cnn7",
     "conv1d",
     "conv2d",
     "conv_autoencoder",

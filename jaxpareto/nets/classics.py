@@ -13,6 +13,7 @@ from jaxpareto.nets.autoencoder import (
     dense_autoencoder,
     sequence_autoencoder,
 )
+from jaxpareto.nets.cnn7 import cnn7
 from jaxpareto.nets.dense import mlp_net
 from jaxpareto.nets.lenet5 import lenet5
 from jaxpareto.nets.sequence import sequence_net
@@ -93,6 +94,9 @@ CLASSICS: dict[str, Classic] = {
     ),
     "lenet5": Classic(
         _fixed(lenet5), (), False, True, False, "two convolutions 5x5, dense 120 and 84"
+    ),
+    "cnn7": Classic(
+        _fixed(cnn7), (), False, True, False, "two convolutions 7x7 of 16, dense"
     ),
     "conv1d": Classic(
         _fixed(sequence_net), (), False, True, False, "32 kernels of 3 pixels, dense"

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxpareto.data import shift_images
+from jaxpareto.data import mirror_images, shift_images
 from jaxpareto.metrics import correct
 from jaxpareto.train.examples import Examples
 from jaxpareto.train.step import Hparams, pixels
@@ -61,6 +61,7 @@ class Learner(NamedTuple):
       min_delta: by how much the validation loss must fall to count as improvement.
       drops: whether dropout is on.
       shifts: whether images move.
+      mirrors: whether half of the images are mirrored, anew at every step.
       classifies: whether targets are labels, so that there is an accuracy.
     """
 
@@ -73,6 +74,7 @@ class Learner(NamedTuple):
     min_delta: float = 0.0
     drops: bool = False
     shifts: bool = False
+    mirrors: bool = False
     classifies: bool = True
 
 
@@ -265,6 +267,9 @@ def _learn(
         if learner.shifts:
             moving = jax.random.fold_in(shift_key, step)
             images = shift_images(images, moving, member.shift)
+        if learner.mirrors:
+            turning = jax.random.fold_in(jax.random.fold_in(shift_key, step), 1)
+            images = mirror_images(images, turning)
         outputs = net.apply(params, pixels(images), key=key)
         return jnp.mean(learner.loss(outputs, data.targets[rows]))
 
