@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
-    from jaxpareto.data.batches import Batches, fresh, stored, whole
+    from jaxpareto.data.batches import Batches, Look, fresh, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
         Frozen,
@@ -38,6 +38,7 @@ _HOMES = {
     "stream_frozen": "frozen",
     "LAYOUTS": "layouts",
     "Batches": "batches",
+    "Look": "batches",
     "fresh": "batches",
     "load_source": "sources",
     "load_tasks": "registry",
@@ -53,6 +54,7 @@ __all__ = [
     "LAYOUTS",
     "Batches",
     "Frozen",
+    "Look",
     "Rows",
     "checked",
     "fresh",

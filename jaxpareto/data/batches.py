@@ -28,13 +28,19 @@ class Batches(NamedTuple):
       steps: mini-batches in an epoch.
       data: a pytree of device arrays.
       begin: `begin(data, key) -> plan`; the key is consumed.
-      take: `take(data, plan, i) -> Split`, mini-batch `i` of the epoch, 0 <= i < steps.
+      take: `take(data, plan, i, look=None) -> Split`, mini-batch `i` of the epoch,
+        0 <= i < steps. `look(images, rows)` finds rows of images that lie elsewhere,
+        as on many devices; None is `images[rows]`.
     """
 
     steps: int
     data: Any
     begin: Callable[[Any, Key], Any]
-    take: Callable[[Any, Any, Array], Split]
+    take: Callable[..., Split]
+
+
+Look = Callable[[Array, Array], Array]
+"""`look(images [n, ...], rows [b]) -> [b, ...]`."""
 
 
 def stored(split: Split, batch_size: int) -> Batches:
@@ -66,9 +72,10 @@ def stored(split: Split, batch_size: int) -> Batches:
     def begin(data: Split, key: Key) -> Array:
         return jax.random.permutation(key, len(data.labels))
 
-    def take(data: Split, plan: Array, i: Array) -> Split:
+    def take(data: Split, plan: Array, i: Array, look: Look | None = None) -> Split:
         chosen = lax.dynamic_slice_in_dim(plan, i * batch_size, batch_size)
-        return Split(data.images[chosen], data.labels[chosen])
+        images = look(data.images, chosen) if look else data.images[chosen]
+        return Split(images, data.labels[chosen])
 
     return Batches(n // batch_size, split, begin, take)
 
@@ -96,8 +103,8 @@ def whole(split: Split, *, steps: int) -> Batches:
     def begin(data: Split, key: Key) -> None:
         del data, key
 
-    def take(data: Split, plan: None, i: Array) -> Split:
-        del plan, i
+    def take(data: Split, plan: None, i: Array, look: Look | None = None) -> Split:
+        del plan, i, look
         return data
 
     return Batches(steps, split, begin, take)
@@ -154,8 +161,8 @@ def fresh(
         del data
         return key
 
-    def take(data: Stack, plan: Key, i: Array) -> Split:
+    def take(data: Stack, plan: Key, i: Array, look: Look | None = None) -> Split:
         key = jax.random.fold_in(plan, i)
-        return Split(*make_pairs(key, data, which, batch_size, layout))
+        return Split(*make_pairs(key, data, which, batch_size, layout, look=look))
 
     return Batches(steps, make_stack(images, labels), begin, take)
