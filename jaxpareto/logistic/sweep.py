@@ -257,10 +257,10 @@ def walk(
             x = jnp.take(features, at, axis=0, mode="clip")
         else:
             x = plan.look(features, at)
-        batch = x, jnp.take(labels, at, mode="clip"), there
+        y = jnp.take(labels, at, mode="clip")
         if plan.share is not None:
-            batch = plan.share(batch)
-        return _step(*carry, *batch, decays, optimizer, plan), None
+            x, y, there = plan.share((x, y, there))
+        return _step(*carry, x, y, there, decays, optimizer, plan), None
 
     return lax.scan(one, (state, tally), order)[0]
 

@@ -224,14 +224,15 @@ def starts(name: str, l: int, d: int, c: int, key: Key) -> Head:
     return Head(jnp.broadcast_to(kernel, (l, d, c)), jnp.broadcast_to(bias, (l, c)))
 
 
-def _places(sweep: Any, devices: Devices) -> tuple[Any, Tally]:
+def _places(sweep: Sweep, devices: Devices) -> tuple[Any, Any]:
     """Say where a sweep and its tally lie: the heads one after another on the P."""
 
     def last_axis(x: Any) -> NamedSharding:
         return devices.at(*(None,) * (x.ndim - 1), NETWORKS) if x.ndim else devices.same
 
     each = devices.at(NETWORKS)
-    return jax.tree.map(last_axis, sweep), Tally(devices.same, each, each, each, each)
+    tally: dict[str, Any] = dict.fromkeys(Tally._fields, each) | {"rows": devices.same}
+    return jax.tree.map(last_axis, sweep), Tally(**tally)
 
 
 def _placed(state: _State, devices: Devices) -> _State:

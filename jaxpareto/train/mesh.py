@@ -114,7 +114,7 @@ class Devices:
         size = rows + -rows % self.count
         like = read(0, 0)
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             first, last, _ = index[0].indices(size)
             found = read(min(first, rows), min(last, rows))
             more = last - first - len(found)
