@@ -14,15 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import data, prefs, rules
+from jaxpareto import data, logistic, prefs, rules
 from jaxpareto.conditioned import CONDITIONERS
+from jaxpareto.data import features
 from jaxpareto.nets import mlp
-from jaxpareto.train import loop, sweep
+from jaxpareto.train import feeds, heads, loop, study, sweep
 from jaxpareto.train.evaluate import score
-from jaxpareto.train.mesh import choose
+from jaxpareto.train.head_config import HeadConfig, parse_decays
+from jaxpareto.train.mesh import Devices, choose
 from jaxpareto.train.optimizers import optimizer
 from jaxpareto.train.step import Hparams, Recipe
-from jaxpareto.types import Split
+from jaxpareto.types import Backbone, Split
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -69,9 +71,9 @@ def off(found, wanted) -> float:
     return max(float(np.abs(a - b).max() / (np.abs(b).max() or 1)) for a, b in numbers)
 
 
-def compiled(run, *given) -> dict:
+def compiled(run, *given, **more) -> dict:
     """Say what a compiled program sends, computes and holds on one device."""
-    made = run.lower(*given, jnp.int32(0), jnp.int32(0), count=2).compile()
+    made = run.lower(*given, **more).compile()
     sent = Counter()
     for shapes, what in COLLECTIVE.findall(made.as_text()):
         for shape in re.findall(r"[a-z]+\d*\[[\d,]*\]", shapes):
@@ -96,7 +98,7 @@ def front(name: str, words: str) -> dict:
     devices = choose(words, K, B // K if made.split_batch else B)
     hparams = Hparams(0.1)
     state, rows, run = loop._placed(made, batches, KEY, hparams, devices)
-    found = compiled(run, state, rows, hparams)
+    found = compiled(run, state, rows, hparams, jnp.int32(0), jnp.int32(0), count=2)
     found["state"], found["data"] = size(state), size(rows)
     images = [x for x in jax.tree.leaves(rows) if x.ndim > 1 and x.dtype == jnp.uint8]
     found["images"] = size(images)
@@ -114,7 +116,7 @@ def seeds(words: str, folder: Path) -> dict:
     keys, hparams = jax.random.split(KEY, 8), Hparams(jnp.linspace(0.01, 0.1, 8))
     more = Hparams(hparams.learning_rate, jnp.zeros(8))
     state, rows, run = sweep._placed(made, batches, keys, more, devices)
-    found = compiled(run, state, rows, more)
+    found = compiled(run, state, rows, more, jnp.int32(0), jnp.int32(0), count=2)
     found |= {"state": size(state), "data": size(rows)}
     swept = sweep.fit_many(
         made, batches, keys, hparams, folder, epochs=1, quiet=True, devices=devices
@@ -135,6 +137,49 @@ def resumed(folder: Path) -> dict:
         "off": off(fitted.state.phi, alone.state.phi),
         "step": int(alone.state.step),
     }
+
+
+def store(folder: Path, rows: int) -> str:
+    """Make a store of features; the last batch of an epoch is not full."""
+    images = RNG.integers(256, size=(rows, 4, 4)).astype(np.uint8)
+    mixing = np.random.default_rng(1).standard_normal((16, 24)).astype(np.float32)
+    backbone = Backbone(
+        "mixed", 24, lambda x: x.reshape(len(x), -1) @ mixing / 255, np.asarray, "", ""
+    )
+    source = features.array_images(images, np.arange(rows) % 5, classes=5)
+    features.extract(
+        backbone, source, folder, workers=0, batch_size=100, shard_rows=300
+    )
+    return str(folder)
+
+
+def heads_of(config: HeadConfig, words: str, folder: Path) -> dict:
+    """Train and judge the heads of four decays."""
+    devices = study.choose_devices(config, words, quiet=True)
+    frozen, feed = study.load(config, devices)
+    trained = heads.train(config, feed, frozen, folder, rate=0.02, quiet=True)
+    judged = heads.judged(trained.wide, feed.still, 4, devices)
+    found: dict = {"end": (trained.wide, trained.running, judged)}
+    # The certificate divides by the decay what rounding leaves of a gradient.
+    found["gap"] = heads.bounds(trained, feed)[1:]
+    if devices is not None:
+        found |= walked(config, feed, devices)
+    return found
+
+
+def walked(config: HeadConfig, feed: feeds.Feed, devices: Devices) -> dict:
+    """Say what the compiled steps of the heads send and hold."""
+    rule = heads.optimizer(config, 0.1, feed.steps)
+    groups = heads.group(np.array(parse_decays(config.decays)), 0)
+    state = heads._placed(heads._begin(config, groups, rule, 24, 5), devices)
+    x, y, order = next(iter(feed.moving(0)))
+    given = state.sweeps[0], logistic.nothing(4, 5), x, y, order, groups[0]
+    plan = logistic.Plan(config.batch_size, config.order)
+    run = heads._walker(rule, plan, state, devices)
+    found = compiled(run, *given)
+    heads_here = size(state.sweeps[0]) // devices.mesh.shape["networks"]
+    kept = size((y, order)) + 4 * 4
+    return found | {"share": size(x) // devices.count + heads_here, "kept": kept}
 
 
 def judged() -> float:
@@ -162,6 +207,15 @@ def main(folder: Path) -> None:
     many = seeds("4x2", folder / "seeds 4x2")
     found["seeds 4x2"] = many | {"off": off(many.pop("end"), alone.pop("end"))}
     found["seeds 1"] = alone
+    data = store(folder / "train", 1003), store(folder / "test", 301)
+    for stream in (False, True):
+        more = {"stream": stream, "decays": "0,1e-3,1e-2,1e-1", "epochs": 2}
+        config = HeadConfig(*data, batch_size=64, start="uniform", **more)
+        name = "stream" if stream else "heads"
+        alone = heads_of(config, "1", folder / f"{name} 1")
+        many = heads_of(config, "4x2", folder / f"{name} 4x2")
+        many["off"] = off(many.pop("end"), alone["end"])
+        found[f"{name} 4x2"] = many | {"gap": off(many["gap"], alone["gap"])}
     found["resumed"] = resumed(folder / "resumed")
     found["score"] = judged()
     print(json.dumps(found))

@@ -19,6 +19,7 @@ from jaxpareto import cli
 from jaxpareto.errors import UsageError
 from jaxpareto.train import mesh
 
+HEADS = ["heads 4x2", "stream 4x2"]
 MESHES = ["losses 8x1", "losses 2x4", "gramians 4x2", "seeds 4x2"]
 BYTES = {"pred": 1, "u8": 1, "f16": 2, "s32": 4, "u32": 4, "f32": 4}
 
@@ -37,7 +38,7 @@ def found(tmp_path_factory):
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", MESHES)
+@pytest.mark.parametrize("name", [*MESHES, *HEADS])
 def test_a_mesh_finds_what_one_device_finds(found, name):
     assert found["count"] == 8
     assert found[name]["off"] < 1e-6
@@ -50,6 +51,18 @@ def test_checkpoints_go_from_mesh_to_mesh(found):
 
 def test_a_front_is_scored_alike(found):
     assert found["score"] < 1e-6
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_and_their_rows_are_shared_out(found, name):
+    """The rows of a batch are looked up; the store stays where it is."""
+    many = found[name]
+    assert many["gap"] < 1e-4
+    for word in many["sent"]:
+        assert not word.startswith("all-gather")
+        assert "f16" not in word or word == "all-reduce f16[64,24]"
+    here = many["arguments"] - many["kept"]
+    assert here == pytest.approx(many["share"], rel=0.15)
 
 
 @pytest.mark.parametrize("name", MESHES)
