@@ -153,6 +153,26 @@ def store(folder: Path, rows: int) -> str:
     return str(folder)
 
 
+def extracted(folder: Path) -> bool:
+    """Say whether a store is the same if eight devices share each batch."""
+    weights = jnp.asarray(RNG.integers(9, size=(16, 3)), jnp.float32)  # exact sums
+
+    def see(weights, images):
+        return images.reshape(len(images), -1) @ weights
+
+    images = RNG.integers(256, size=(50, 4, 4)).astype(np.uint8)
+    source = features.array_images(images, np.zeros(50, int))
+    seen = jax.tree_util.Partial(jax.jit(see), weights)
+    backbone = Backbone("summed", 3, seen, np.asarray, "", "")
+    asked: dict = {"workers": 0, "batch_size": 16}
+    features.extract(backbone, source, folder / "one", **asked)
+    devices = choose("8", 1, 16)
+    many = backbone._replace(features=devices.everywhere(seen))
+    features.extract(many, source, folder / "many", **asked, put=devices.rows)
+    one, many = (features.open_store(folder / name)[:].x for name in ("one", "many"))
+    return bool((one == many).all())
+
+
 def heads_of(config: HeadConfig, words: str, folder: Path) -> dict:
     """Train and judge the heads of four decays."""
     devices = study.choose_devices(config, words, quiet=True)
@@ -216,6 +236,8 @@ def main(folder: Path) -> None:
         many = heads_of(config, "4x2", folder / f"{name} 4x2")
         many["off"] = off(many.pop("end"), alone["end"])
         found[f"{name} 4x2"] = many | {"gap": off(many["gap"], alone["gap"])}
+    (folder / "stores").mkdir()
+    found["extracted"] = extracted(folder / "stores")
     found["resumed"] = resumed(folder / "resumed")
     found["score"] = judged()
     print(json.dumps(found))

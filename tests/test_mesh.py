@@ -49,6 +49,10 @@ def test_checkpoints_go_from_mesh_to_mesh(found):
     assert found["resumed"]["off"] < 3e-6  # 45 steps add up
 
 
+def test_a_store_is_extracted_alike(found):
+    assert found["extracted"]
+
+
 def test_a_front_is_scored_alike(found):
     assert found["score"] < 1e-6
 

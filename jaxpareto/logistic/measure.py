@@ -7,7 +7,7 @@ slices of one array, or read from a disk.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -122,16 +122,25 @@ def gaps(
     l = len(decays)
     more = jnp.zeros((l, wide.bias.size // l), wide.bias.dtype)
     for _ in range(passes):
-        sums = [_predicted(wide, more, x, y, filled) for x, y in blocks()]
+        sums = _summed(partial(_predicted, wide, more, filled=filled), blocks)
         found, wanted = (sum(each) for each in zip(*sums, strict=True))
         more = more + jnp.log(wanted)[None] - jnp.log(found)
-    sums = [_slopes(wide, more, x, y, filled) for x, y in blocks()]
+    sums = _summed(partial(_slopes, wide, more, filled=filled), blocks)
     n, slope, gain = (sum(each) for each in zip(*sums, strict=True))
     columns = jnp.repeat(decays, wide.bias.size // l)
     slope = slope / n + columns[None] * wide.kernel
     squares = jnp.sum(jnp.square(slope), axis=0).reshape(l, -1)
     bound = jnp.sum(squares, axis=1) / (2.0 * decays)
     return jnp.where(decays > 0, bound, jnp.inf) + jnp.maximum(gain / n, 0.0)
+
+
+def _summed(function: Callable[..., Any], blocks: Blocks) -> list[Any]:
+    """Call a function of every block, no further ahead of the device than one."""
+    sums: list[Any] = []
+    for x, y in blocks():
+        jax.block_until_ready(sums[-1:])
+        sums.append(function(x, y))
+    return sums
 
 
 @partial(jax.jit, static_argnames="filled")

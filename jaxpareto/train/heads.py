@@ -269,6 +269,9 @@ def _epoch(
         l, c = each.class_loss.shape
         tallies.append(logistic.nothing(l, c))
     for x, y, order in rows:
+        # The device works on the block before while this one is read; without a wait
+        # the reading would get far ahead, and hold all of the store.
+        jax.block_until_ready(tallies)
         for i, decays in enumerate(groups):
             sweeps[i], tallies[i] = walk(sweeps[i], tallies[i], x, y, order, decays)
     return _State(sweeps, [logistic.running(tally) for tally in tallies])
@@ -297,6 +300,7 @@ def judged(
     tally = logistic.nothing(l, wide.bias.size // l)
     if devices is None:
         for x, y in blocks():
+            jax.block_until_ready(tally)  # as in `_epoch`
             tally = _judge(tally, wide, x, y)
         return logistic.measured(tally)
     judge, wide = _judge_on(devices, l), devices.everywhere(wide)
