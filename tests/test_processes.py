@@ -52,6 +52,7 @@ def said(folder, i):
     return folder.with_suffix(f".{i}.log").read_text()
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     """Same losses, one front.json, and a checkpoint that one process can read."""
     folder = tmp_path / "two"

@@ -118,9 +118,10 @@ class Devices:
             first, last, _ = index[0].indices(size)
             found = read(min(first, rows), min(last, rows))
             more = last - first - len(found)
-            return np.pad(
-                found, [(0, more)] + [(0, 0)] * (found.ndim - 1), constant_values=fill
-            )
+            if not more:
+                return found
+            filler = np.full((more, *found.shape[1:]), fill, found.dtype)
+            return np.concatenate([found, filler])
 
         shape = (size, *like.shape[1:])
         return jax.make_array_from_callback(shape, self.at(ALL), part)
