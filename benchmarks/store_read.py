@@ -31,9 +31,10 @@ from jaxpareto.data.features import Rows, Store, disk, open_store
 SHARD_ROWS = 16_384
 
 
-def sparse_store(folder: Path, rows: int, dim: int) -> None:
+def sparse_store(folder: Path, rows: int, dim: int, classes: int = 1000) -> None:
     """Make a store of zeros whose features take no room on the disk."""
-    meta = {"schema": disk.SCHEMA, "rows": rows, "dim": dim, "classes": 1000}
+    meta = {"schema": disk.SCHEMA, "rows": rows, "dim": dim, "classes": classes}
+    meta |= {"class_names": None, "preprocess": "none"}
     meta |= {"shard_rows": SHARD_ROWS, "backbone": "none: holes of sparse files"}
     disk.save_bytes(folder, disk.META, [json.dumps(meta).encode()])
     digest = disk.file_hash(folder / disk.META)
@@ -42,7 +43,7 @@ def sparse_store(folder: Path, rows: int, dim: int) -> None:
     for shard, first in enumerate(range(0, rows, SHARD_ROWS)):
         count = min(SHARD_ROWS, rows - first)
         ids = np.arange(first, first + count)
-        small = {"y": (ids % 1000).astype(np.int32), "id": ids}
+        small = {"y": (ids % classes).astype(np.int32), "id": ids}
         small["stats"] = np.zeros((4, dim))
         path = folder / disk.shard_file("x", shard)
         shape, dtype = disk.shapes(count, dim)["x"]

@@ -20,7 +20,7 @@ what the size below sets for all. The test images are looked at once, at the end
 `single-task` are m networks of their own, each trained for one task alone. Their
 losses, each at its own task, are the corner whose hypervolume the ratio refers to. A
 killed call continues where it stopped when it is given again; delete `out/NAME` to run
-a preset anew.
+a preset anew. Many devices, and many processes, share the seeds (docs/scaling.md).
 """
 
 import csv
@@ -42,9 +42,12 @@ from jaxpareto.train import Config, configure
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.folder import flag
 from jaxpareto.train.log import write_json
+from jaxpareto.train.mesh import Devices
 from jaxpareto.train.presets import PRESETS, preset
+from jaxpareto.train.processes import agree, speaks, wait_for_all
 from jaxpareto.train.run import (
     Shape,
+    choose_devices,
     independent_prefs,
     load_data,
     make_batches,
@@ -143,6 +146,7 @@ def main(
     presets: Sequence[str] = tuple(PRESETS),
     seeds: int | None = None,
     data_dir: str | None = None,
+    devices: str | None = None,
     **settings: Any,
 ) -> list[dict[str, Any]]:
     """Train and evaluate every preset, and write tables and a figure.
@@ -153,6 +157,7 @@ def main(
       presets: names of `PRESETS`.
       seeds: members of each; by default the size's.
       data_dir: folder of the source images.
+      devices: how many, or seeds x batch as `4x2`; None for all.
       settings: of `jaxpareto front`, for all presets.
 
     Returns:
@@ -174,15 +179,21 @@ def main(
         if name in settings:
             raise UsageError(f"{flag(name)}: --size {size} chooses it for all presets")
     base = configure(**({"batch_size": 256} | common))  # as in the papers
+    for config in (base, *configs.values()):  # known now, not after hours
+        choose_devices(config, devices, seeds=members, quiet=True)
     out.mkdir(parents=True, exist_ok=True)
     tasks = load_data(base, data_dir)
     found = {}
     names = [CORNER, *presets]
     for number, name in enumerate(names, start=1):
-        print(f"{name} ({number} of {len(names)}):", file=sys.stderr)
+        if speaks():
+            print(f"{name} ({number} of {len(names)}):", file=sys.stderr)
         contest = _contest(name, configs.get(name, base), tasks, chosen.warmup)
+        contest = dataclasses.replace(contest, devices=devices)
         found[name] = compete(contest, chosen, members, tasks, out / name)
     rows = leaderboard(found)
+    if not speaks():
+        return rows
     write_json(out / "leaderboard.json", rows)
     write_csv(rows, out / "leaderboard.csv")
     (out / "leaderboard.md").write_text(table(rows) + "\n")
@@ -204,6 +215,7 @@ class Contest:
       recipe: `recipe(epochs) -> Recipe`.
       prefs: [k, m] to evaluate at, or None for a grid.
       batches: how batches are made.
+      devices: what they are shared out among, in words.
     """
 
     name: str
@@ -211,6 +223,7 @@ class Contest:
     recipe: Any
     prefs: np.ndarray | None
     batches: data.Batches
+    devices: str | None = None
 
 
 def _contest(name: str, config: Config, tasks: Tasks, warmup: float) -> Contest:
@@ -250,7 +263,7 @@ def compete(
     """
     path = folder / "result.json"
     asked = json.loads(json.dumps(_settings(contest, size, seeds)))
-    if path.exists():
+    if agree(path.exists()):
         return read_back(path, asked)
     rate, tried = choose_rate(contest, size, tasks, folder)
     swept = fit_many(
@@ -261,6 +274,9 @@ def compete(
         folder,
         epochs=contest.config.epochs,
         label=contest.name,
+        devices=choose_devices(
+            contest.config, contest.devices, seeds=seeds, quiet=True
+        ),
     )
     network = contest.recipe(1).conditioned
     target = jax.eval_shape(
@@ -298,7 +314,7 @@ def choose_rate(
     path = folder / "rates.json"
     epochs = min(size.tried, contest.config.epochs)
     recipe = contest.recipe(epochs)
-    if not path.exists():
+    if not agree(path.exists()):
         rates = jnp.asarray(size.rates)
         swept = fit_many(
             recipe,
@@ -308,6 +324,7 @@ def choose_rate(
             folder / "rates",
             epochs=epochs,
             label=f"{contest.name}, rates:",
+            devices=_for_rates(contest, len(rates)),
         )
         volumes = {}
         for i, rate in enumerate(size.rates):
@@ -316,8 +333,15 @@ def choose_rate(
             volume = worth(contest.name, front)
             volumes[f"{rate:g}"] = volume if swept.finite[i] else 0.0
         write_json(path, volumes)
+        wait_for_all("the rates are written")
     volumes = json.loads(path.read_text())
     return float(max(volumes, key=lambda name: volumes[name])), volumes
+
+
+def _for_rates(contest: Contest, rates: int) -> Devices | None:
+    """Choose devices for the rates: their number is the size's own, any that fit do."""
+    words = "1" if contest.devices == "1" else None
+    return choose_devices(contest.config, words, seeds=rates, quiet=True)
 
 
 def front_of(
@@ -521,6 +545,7 @@ def _parser() -> cli.Parser:
         help="by default " + ",".join(PRESETS),
     )
     parser.add_argument("--seeds", type=int, help="members of each preset")
+    cli.add_devices(parser, "seeds")
     cli.add_settings(parser)
     parser.set_defaults(
         run=lambda asked: main(
@@ -529,6 +554,7 @@ def _parser() -> cli.Parser:
             presets=asked.presets,
             seeds=asked.seeds,
             data_dir=asked.data_dir,
+            devices=asked.devices,
             **cli.given_settings(asked),
         )
     )

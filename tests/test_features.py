@@ -805,6 +805,23 @@ def test_an_epoch_has_every_row_once(wide, batch_size, small, monkeypatch):
     np.testing.assert_array_equal(y, wide.labels[place])
 
 
+@pytest.mark.parametrize("batch_size", [7, 40, 150])
+def test_the_order_can_be_known_without_reading(wide, batch_size, monkeypatch):
+    monkeypatch.setattr("jaxpareto.data.features.read.BLOCK", 8)
+    monkeypatch.setattr("jaxpareto.data.features.read.WINDOW", 2 * DIM * 30)
+    plan = {"seed": 1, "epoch": 2}
+    orders = wide.orders(batch_size, **plan)
+    for rows, batch in zip(orders, wide.batches(batch_size, **plan), strict=True):
+        np.testing.assert_array_equal(wide.ids[rows], batch.ids)
+        np.testing.assert_array_equal(wide.read(np.sort(rows)), wide[np.sort(rows)].x)
+
+
+def test_rows_that_lie_apart_are_read_apart(wide):
+    for rows in ([], [149], [3, 4, 5, 60, 61, 140]):
+        rows = np.array(rows, int)
+        np.testing.assert_array_equal(wide.read(rows), wide[rows].x)
+
+
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone(wide):
     def order(**settings):
         return np.concatenate([each.ids for each in wide.batches(16, **settings)])

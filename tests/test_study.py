@@ -14,7 +14,7 @@ from jaxpareto.cli import main
 from jaxpareto.data import Frozen, Rows, checked, load_frozen
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.plot import save_study
-from jaxpareto.train import heads, study
+from jaxpareto.train import feeds, heads, study
 from jaxpareto.train.head_config import FAITHFUL, HeadConfig, parse_decays
 from jaxpareto.train.log import Metrics
 
@@ -162,7 +162,7 @@ def test_rows_from_a_disk_train_the_same_heads(tmp_path):
         return (SimpleNamespace(x=x[i : i + size], y=y[i : i + size]) for i in cuts)
 
     store = SimpleNamespace(batches=batches, rows=len(y))
-    flow = heads.streamed(store, config)
+    flow = feeds.streamed(store, config)
     assert (flow.steps, flow.rows) == (feed.steps, feed.rows)
     one, two = (
         heads.train(config, each, frozen, tmp_path / name, rate=0.1, quiet=True)

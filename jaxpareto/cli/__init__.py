@@ -8,6 +8,7 @@ file of this room has the commands of one habit: their words, and what they do.
 from collections.abc import Sequence
 
 from jaxpareto import __version__
+from jaxpareto.cli.devices import add_devices
 from jaxpareto.cli.export import add_export
 from jaxpareto.cli.front import (
     add_eval,
@@ -23,6 +24,7 @@ from jaxpareto.cli.store import add_extract, add_store
 
 __all__ = [
     "Parser",
+    "add_devices",
     "add_settings",
     "given_settings",
     "guarded",

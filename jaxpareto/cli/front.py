@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jaxpareto.cli.devices import add_devices
 from jaxpareto.cli.parser import add_fields, columns, command, given_fields
 from jaxpareto.errors import UsageError, require
 
@@ -32,6 +33,7 @@ def add_front(commands: Any) -> None:
         action=_List,
         help="say what each preset, conditioner, rule and sampler does, and stop",
     )
+    add_devices(parser, "preferences")
     add_settings(parser)
 
 
@@ -91,6 +93,7 @@ def _words(known: dict[str, Any]) -> str:
 def _front(asked: argparse.Namespace) -> None:
     from jaxpareto.train.config import configure
     from jaxpareto.train.presets import preset
+    from jaxpareto.train.processes import many, speaks
     from jaxpareto.train.run import read_config, recorded_data_dir, train_front
 
     given = given_settings(asked)
@@ -105,6 +108,8 @@ def _front(asked: argparse.Namespace) -> None:
             given = dataclasses.asdict(stored) | given
             data_dir = data_dir or recorded_data_dir(out)
     config = configure(**given)
+    if out is None and many():
+        raise UsageError("many processes share one folder; name it with --out")
     out = out or _free_folder(config.data)
     plot = require("jaxpareto.plot", "plot")
     require("matplotlib", "plot")
@@ -115,7 +120,10 @@ def _front(asked: argparse.Namespace) -> None:
         resume=asked.resume,
         tensorboard=asked.tensorboard,
         quiet=asked.quiet,
+        devices=asked.devices,
     )
+    if not speaks():
+        return
     counts = found["parameters"]
     print(
         f"{config.conditioner} x {config.rule} on {config.data}: {config.network} of "

@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from jaxpareto.cli.devices import add_devices
 from jaxpareto.cli.parser import add_fields, command, given_fields
 from jaxpareto.errors import UsageError, require
 
@@ -30,6 +31,7 @@ def add_head(commands: Any) -> None:
         help="do what the report's own listing does; other options switch it back",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_devices(parser, "decays")
     add_head_settings(parser)
 
 
@@ -43,6 +45,7 @@ def add_head_settings(parser: argparse.ArgumentParser) -> None:
 def _head(asked: argparse.Namespace) -> None:
     from jaxpareto.report import study_table
     from jaxpareto.train.head_config import FAITHFUL, HeadConfig
+    from jaxpareto.train.processes import speaks
     from jaxpareto.train.study import read_config, run_study
 
     given = given_fields(asked, HeadConfig)
@@ -59,7 +62,15 @@ def _head(asked: argparse.Namespace) -> None:
     config = HeadConfig(**given)
     plot = require("jaxpareto.plot", "plot")
     require("matplotlib", "plot")
-    found = run_study(config, asked.out, resume=asked.resume, quiet=asked.quiet)
+    found = run_study(
+        config,
+        asked.out,
+        resume=asked.resume,
+        quiet=asked.quiet,
+        devices=asked.devices,
+    )
+    if not speaks():
+        return
     files = plot.save_study(asked.out, series=config.series)
     print(study_table(found))
     print(f"numbers: {asked.out / 'study.json'}   figures: {files[0].parent}")

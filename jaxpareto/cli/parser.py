@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxpareto.backend import compile_quickly
+from jaxpareto.cli.devices import meet
 from jaxpareto.errors import RunError, UsageError
 
 
@@ -52,6 +54,7 @@ def guarded(
     try:
         asked = make_parser().parse_args(argv)
         getattr(asked, "prepare", compile_quickly)()
+        meet(asked)
         asked.run(asked)
     except UsageError as error:
         return _fail(error, str(error), 2, debug)
@@ -59,12 +62,16 @@ def guarded(
         return _fail(error, str(error), 1, debug)
     except KeyboardInterrupt:
         print("\ninterrupted; continue with --resume", file=sys.stderr)
-        return 130
+        return _alone(130)
     except BrokenPipeError:
         return 1
     except Exception as error:  # the outermost caller: nothing is hidden
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return _fail(error, f"{what} (unforeseen; --debug shows where)", 1, debug)
+        line = f"{what} (unforeseen; --debug shows where)"
+        processes = sys.modules.get("jaxpareto.train.processes")
+        if processes is not None and processes.blames_others(error):
+            line = processes.GONE
+        return _fail(error, line, 1, debug)
     return 0
 
 
@@ -72,6 +79,16 @@ def _fail(error: Exception, line: str, status: int, debug: bool) -> int:
     if debug:
         raise error
     print(f"jaxpareto: error: {line}", file=sys.stderr)
+    return _alone(status)
+
+
+def _alone(status: int) -> int:
+    """Return a status; one of many processes ends here: the others may wait for it."""
+    processes = sys.modules.get("jaxpareto.train.processes")
+    if processes is not None and processes.many():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     return status
 
 

@@ -47,6 +47,7 @@ def add_extract(commands: Any) -> None:
     parser.add_argument(
         "--data-dir", help="folder of IDX files, or of tensorflow-datasets"
     )
+    parser.add_argument("--devices", metavar="N", help="share each batch; all at most")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
@@ -70,6 +71,7 @@ def _extract(asked: argparse.Namespace) -> None:
     front = _run(asked)
     backbone = _backbone(asked, front)
     source = _source(asked, front)
+    backbone, put = _shared(backbone, asked.devices, settings)
     began = time.monotonic()
     with closing(_Progress(quiet=asked.quiet)) as progress:
         features.extract(
@@ -79,6 +81,7 @@ def _extract(asked: argparse.Namespace) -> None:
             workers=getattr(asked, "workers", None),
             resume=asked.resume,
             report=progress.report,
+            put=put,
             **settings,
         )
     seconds = time.monotonic() - began
@@ -88,6 +91,23 @@ def _extract(asked: argparse.Namespace) -> None:
         f"{backbone.name}, {store.classes:,} classes, in {seconds:.1f} s\n"
         f"SHA-256 of the weights: {backbone.fingerprint}"
     )
+
+
+def _shared(backbone: Any, words: str | None, settings: dict[str, int]) -> Any:
+    """Let devices share a batch: return the backbone, and what puts batches there."""
+    import jax
+
+    from jaxpareto.train.mesh import choose
+
+    if words is not None and "x" in words:
+        raise UsageError(f"--devices of extract is a count, found {words}")
+    devices = choose(words, 1, settings.get("batch_size", 256), what="backbones")
+    if devices is None:
+        return backbone, jax.device_put
+    if isinstance(backbone.features, jax.tree_util.Partial):  # its weights are leaves
+        features = devices.everywhere(backbone.features)
+        backbone = backbone._replace(features=features)
+    return backbone, devices.rows
 
 
 def _settings(asked: argparse.Namespace) -> dict[str, int]:

@@ -16,7 +16,7 @@ from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
     from jaxpareto.data.augment import mirror_images, shift_images
-    from jaxpareto.data.batches import Batches, fresh, per_task, stored, whole
+    from jaxpareto.data.batches import Batches, Look, fresh, per_task, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
         Frozen,
@@ -43,6 +43,7 @@ _HOMES = {
     "stream_frozen": "frozen",
     "LAYOUTS": "layouts",
     "Batches": "batches",
+    "Look": "batches",
     "fresh": "batches",
     "TASK_SETS": "task_sets",
     "TaskSet": "tasks",
@@ -65,6 +66,7 @@ __all__ = [
     "TASK_SETS",
     "Batches",
     "Frozen",
+    "Look",
     "Rows",
     "TaskSet",
     "checked",

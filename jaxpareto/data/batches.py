@@ -29,13 +29,19 @@ class Batches(NamedTuple):
       steps: mini-batches in an epoch.
       data: a pytree of device arrays.
       begin: `begin(data, key) -> plan`; the key is consumed.
-      take: `take(data, plan, i) -> Split`, mini-batch `i` of the epoch, 0 <= i < steps.
+      take: `take(data, plan, i, look=None) -> Split`, mini-batch `i` of the epoch,
+        0 <= i < steps. `look(images, rows)` finds rows of images that lie elsewhere,
+        as on many devices; None is `images[rows]`.
     """
 
     steps: int
     data: Any
     begin: Callable[[Any, Key], Any]
-    take: Callable[[Any, Any, Array], Split]
+    take: Callable[..., Split]
+
+
+Look = Callable[[Array, Array], Array]
+"""`look(images [n, ...], rows [b]) -> [b, ...]`."""
 
 
 def stored(split: Split, batch_size: int) -> Batches:
@@ -67,11 +73,14 @@ def stored(split: Split, batch_size: int) -> Batches:
         raise UsageError(f"batch size {batch_size} for {n} examples; give 1 to {n}")
 
     def begin(data: Split, key: Key) -> Array:
-        return jax.random.permutation(key, count_rows(data))
+        # By the labels: images that are shared out may have rows of zeros at the end.
+        return jax.random.permutation(key, count_rows(data.labels))
 
-    def take(data: Split, plan: Array, i: Array) -> Split:
+    def take(data: Split, plan: Array, i: Array, look: Look | None = None) -> Split:
         chosen = lax.dynamic_slice_in_dim(plan, i * batch_size, batch_size)
-        return jax.tree.map(lambda leaf: leaf[chosen], data)
+        find = look or (lambda leaf, rows: leaf[rows])
+        images = jax.tree.map(lambda leaf: find(leaf, chosen), data.images)
+        return Split(images, jax.tree.map(lambda leaf: leaf[chosen], data.labels))
 
     return Batches(n // batch_size, split, begin, take)
 
@@ -109,7 +118,8 @@ def per_task(split: Split, batch_size: int) -> Batches:
         keys = jax.random.split(key, t)
         return jax.vmap(jax.random.permutation, (0, None))(keys, n)
 
-    def take(data: Split, plan: Array, i: Array) -> Split:
+    def take(data: Split, plan: Array, i: Array, look: Look | None = None) -> Split:
+        del look  # it finds rows of one long array, and these have an axis of tasks
         rows = lax.dynamic_slice_in_dim(plan, i * batch_size, batch_size, axis=1)
         images, labels = (
             jax.vmap(lambda mine, chosen: mine[chosen])(each, rows) for each in data
@@ -160,8 +170,8 @@ def whole(split: Split, *, steps: int) -> Batches:
     def begin(data: Split, key: Key) -> None:
         del data, key
 
-    def take(data: Split, plan: None, i: Array) -> Split:
-        del plan, i
+    def take(data: Split, plan: None, i: Array, look: Look | None = None) -> Split:
+        del plan, i, look
         return data
 
     return Batches(steps, split, begin, take)
@@ -218,8 +228,8 @@ def fresh(
         del data
         return key
 
-    def take(data: Stack, plan: Key, i: Array) -> Split:
+    def take(data: Stack, plan: Key, i: Array, look: Look | None = None) -> Split:
         key = jax.random.fold_in(plan, i)
-        return Split(*make_pairs(key, data, which, batch_size, layout))
+        return Split(*make_pairs(key, data, which, batch_size, layout, look=look))
 
     return Batches(steps, make_stack(images, labels), begin, take)

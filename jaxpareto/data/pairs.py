@@ -6,7 +6,7 @@ no rejection. To compose fresh pairs inside a training step, `make_stack` once a
 `make_pairs` with a new key for every step (or `draw_pairs`, then `compose`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -118,7 +118,13 @@ def draw_pairs(
 
 
 def make_pairs(
-    key: Key, stack: Stack, which: tuple[int, ...], pairs: int, layout: str
+    key: Key,
+    stack: Stack,
+    which: tuple[int, ...],
+    pairs: int,
+    layout: str,
+    *,
+    look: Callable[[Array, Array], Array] | None = None,
 ) -> tuple[Array, Array]:
     """Draw pairs and compose them; this is what `multi_mnist` and `fresh` do.
 
@@ -128,6 +134,7 @@ def make_pairs(
       which: per task the number of its source.
       pairs: how many, `n`.
       layout: a name in `LAYOUTS`.
+      look: `look(images, rows)` finds images that lie elsewhere, as on many devices.
 
     Returns:
       images [n, rows, rows] uint8 and labels [n, m] int32.
@@ -144,7 +151,11 @@ def make_pairs(
     indices, offsets = draw_pairs(
         key, stack.tables, which, pairs, size=size, layout=layout
     )
-    images = compose([stack.images[s] for s in which], indices, offsets, layout)
+    shown, at = [stack.images[s] for s in which], indices
+    if look is not None:  # bring those of this batch here
+        shown = [look(each, indices[:, t]) for t, each in enumerate(shown)]
+        at = jnp.broadcast_to(jnp.arange(pairs)[:, None], indices.shape)
+    images = compose(shown, at, offsets, layout)
     labels = [stack.labels[s][indices[:, t]] for t, s in enumerate(which)]
     return images, jnp.stack(labels, axis=1)
 

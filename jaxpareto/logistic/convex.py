@@ -137,7 +137,9 @@ def gap(head: Head, features: Array, labels: Array, decay: ArrayLike) -> Array:
     return jnp.sum(bound) + jnp.maximum(gained(answers, more, labels), 0.0)
 
 
-def gained(answers: Array, more: Array, labels: Array) -> Array:
+def gained(
+    answers: Array, more: Array, labels: Array, there: Array | None = None
+) -> Array:
     """Return by how much the mean cross-entropy falls if `more` is added to the bias.
 
     `sum_c share_c more_c - mean_i log sum_c p_ic exp(more_c)`; as a difference of two
@@ -147,8 +149,10 @@ def gained(answers: Array, more: Array, labels: Array) -> Array:
       answers: logits [n, c].
       more: [c].
       labels: [n].
+      there: [n], 1 for a row and 0 for none; None is all of them.
     """
     hot = jax.nn.one_hot(labels, answers.shape[1], dtype=answers.dtype)
     likely = jax.nn.softmax(answers)
     lifted = jnp.log1p(jnp.sum(likely * jnp.expm1(more)[None], axis=1))
-    return jnp.mean(hot @ more - lifted)
+    each = hot @ more - lifted
+    return jnp.mean(each) if there is None else each @ there / jnp.sum(there)

@@ -7,7 +7,7 @@ slices of one array, or read from a disk.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,10 @@ from jaxpareto.types import Array
 BLOCK = 512  # its logits stay in the cache of a CPU
 
 Blocks = Callable[[], Iterable[tuple[ArrayLike, ArrayLike]]]
-"""`blocks()` goes once through features [b, d] and labels [b], piece by piece."""
+"""`blocks()` goes once through features [b, d] and labels [b], piece by piece.
+
+A row whose label is below 0 only fills up a block (on many devices).
+"""
 
 
 class Measured(NamedTuple):
@@ -50,15 +53,15 @@ def judge(
       tally: so far; `sweep.nothing` at first.
       wide: kernel [d, l c], bias [l c].
       features: [n, d].
-      labels: [n] integers from 0.
+      labels: [n] integers from 0; a row with one below 0 is not there.
       block: rows at a time.
     """
     l, c = tally.loss.shape
 
     def see(tally: Tally, at: Array) -> tuple[Tally, None]:
-        there = (at < len(labels)).astype(wide.bias.dtype)
         x = jnp.take(features, at, axis=0, mode="clip")
         y = jnp.take(labels, at, mode="clip")
+        there = ((at < len(labels)) & (y >= 0)).astype(wide.bias.dtype)
         answers = logits(wide, x).reshape(-1, l, c)
         return count(tally, answers, y, there, jnp.zeros_like(tally.last)), None
 
@@ -96,7 +99,14 @@ def each_row(wide: Head, features: Array, labels: Array, l: int) -> tuple[Array,
     return lax.map(one, heads(wide, l))
 
 
-def gaps(wide: Head, blocks: Blocks, decays: Array, *, passes: int = 20) -> Array:
+def gaps(
+    wide: Head,
+    blocks: Blocks,
+    decays: Array,
+    *,
+    passes: int = 20,
+    filled: bool = False,
+) -> Array:
     """Bound how far each head is from the best one for its decay, [l], in nats.
 
     `convex.gap` of every head, from rows that come in blocks. It goes through them once
@@ -107,14 +117,15 @@ def gaps(wide: Head, blocks: Blocks, decays: Array, *, passes: int = 20) -> Arra
       blocks: of the rows that the heads were fitted on; every class is among them.
       decays: [l]; where one is 0 there is no bound, and the answer is inf.
       passes: steps of fitting the bias.
+      filled: whether there may be rows that only fill up a block.
     """
     l = len(decays)
     more = jnp.zeros((l, wide.bias.size // l), wide.bias.dtype)
     for _ in range(passes):
-        sums = [_predicted(wide, more, x, y) for x, y in blocks()]
+        sums = _summed(partial(_predicted, wide, more, filled=filled), blocks)
         found, wanted = (sum(each) for each in zip(*sums, strict=True))
         more = more + jnp.log(wanted)[None] - jnp.log(found)
-    sums = [_slopes(wide, more, x, y) for x, y in blocks()]
+    sums = _summed(partial(_slopes, wide, more, filled=filled), blocks)
     n, slope, gain = (sum(each) for each in zip(*sums, strict=True))
     columns = jnp.repeat(decays, wide.bias.size // l)
     slope = slope / n + columns[None] * wide.kernel
@@ -123,22 +134,41 @@ def gaps(wide: Head, blocks: Blocks, decays: Array, *, passes: int = 20) -> Arra
     return jnp.where(decays > 0, bound, jnp.inf) + jnp.maximum(gain / n, 0.0)
 
 
-@jax.jit
-def _predicted(wide: Head, more: Array, x: Array, y: Array) -> tuple[Array, Array]:
+def _summed(function: Callable[..., Any], blocks: Blocks) -> list[Any]:
+    """Call a function of every block, no further ahead of the device than one."""
+    sums: list[Any] = []
+    for x, y in blocks():
+        jax.block_until_ready(sums[-1:])
+        sums.append(function(x, y))
+    return sums
+
+
+@partial(jax.jit, static_argnames="filled")
+def _predicted(
+    wide: Head, more: Array, x: Array, y: Array, filled: bool
+) -> tuple[Array, Array]:
     """Count how often each class is predicted [l, c], and how often it is there [c]."""
     answers = logits(wide, x).reshape(-1, *more.shape) + more[None]
     hot = jax.nn.one_hot(y, more.shape[1], dtype=more.dtype)
-    return jnp.sum(jax.nn.softmax(answers), axis=0), jnp.sum(hot, axis=0)
+    likely = jax.nn.softmax(answers)
+    if filled:
+        likely = likely * (y >= 0)[:, None, None]
+    return jnp.sum(likely, axis=0), jnp.sum(hot, axis=0)
 
 
-@jax.jit
-def _slopes(wide: Head, more: Array, x: Array, y: Array) -> tuple[Array, Array, Array]:
+@partial(jax.jit, static_argnames="filled")
+def _slopes(
+    wide: Head, more: Array, x: Array, y: Array, filled: bool
+) -> tuple[Array, Array, Array]:
     """Return rows, and summed: gradients in the kernel, and what `more` gains."""
     answers = logits(wide, x).reshape(-1, *more.shape)
-    gain = jax.vmap(partial(gained, labels=y), (1, 0))(answers, more)
+    there = (y >= 0).astype(more.dtype) if filled else None
+    gain = jax.vmap(partial(gained, labels=y, there=there), (1, 0))(answers, more)
     hot = jax.nn.one_hot(y, more.shape[1], dtype=more.dtype)
     wrong = jax.nn.softmax(answers + more[None]) - hot[:, None]
     rows = jnp.full((), len(y), more.dtype)
+    if there is not None:
+        wrong, rows = wrong * there[:, None, None], jnp.sum(there)
     return rows, x.T @ wrong.reshape(len(y), -1), rows * gain
 
 

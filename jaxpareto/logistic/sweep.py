@@ -12,6 +12,7 @@ takes norms over all of them). `sgd` is the one of the study that this sweep red
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -87,12 +88,18 @@ class Plan(NamedTuple):
       decay_bias: whether the decay acts on the bias too.
       operands: type of the factors of the products, such as `jnp.bfloat16`; sums,
         weights and everything else keep the type of the head. None is no conversion.
+      look: `look(features, rows) -> [b, d]` finds rows that lie elsewhere, as on many
+        devices, and zeros for a row that is none; None is taking them.
+      share: what becomes of features [b, d], labels [b] and weights [b] of a batch
+        before a step; on many devices each then takes its part.
     """
 
     batch_size: int = 256
     order: str = "epoch"
     decay_bias: bool = False
     operands: Any = None
+    look: Callable[[Array, Array], Array] | None = None
+    share: Callable[[Any], Any] | None = None
 
 
 def widen(head: Head, l: int) -> Head:
@@ -242,13 +249,18 @@ def walk(
       order: [steps, batch size], rows of the features; n where there is none.
       decays: [l], at least 0.
       optimizer: as for `start`.
-      plan: of which only `decay_bias` and `operands` are read.
+      plan: all of which is read but `batch_size` and `order`.
     """
 
     def one(carry: tuple[Sweep, Tally], at: Array) -> tuple[tuple[Sweep, Tally], None]:
         there = (at < len(labels)).astype(state.head.bias.dtype)
-        x = jnp.take(features, at, axis=0, mode="clip")
+        if plan.look is None:
+            x = jnp.take(features, at, axis=0, mode="clip")
+        else:
+            x = plan.look(features, at)
         y = jnp.take(labels, at, mode="clip")
+        if plan.share is not None:
+            x, y, there = plan.share((x, y, there))
         return _step(*carry, x, y, there, decays, optimizer, plan), None
 
     return lax.scan(one, (state, tally), order)[0]

@@ -46,7 +46,9 @@ class Checkpoints:
         """Return the newest checkpoint as (finished epochs, state), None if none is.
 
         Args:
-          like: a state, or its shapes, of the run that wrote the checkpoint.
+          like: a state, or its shapes, of the run that wrote the checkpoint. What is
+            restored lies where the state does, on whatever devices it was saved; for
+            mere shapes, on the first one.
 
         Raises:
           RunError: the checkpoint is damaged or of another network.
@@ -54,7 +56,7 @@ class Checkpoints:
         if not self.epochs:
             return None
         epoch = self.epochs[-1]
-        target = jax.eval_shape(_plain, like)
+        target = jax.tree.map(_target, jax.eval_shape(_plain, like), like)
         try:
             restored = self._manager.restore(
                 epoch, args=self._ocp.args.StandardRestore(target)
@@ -83,6 +85,13 @@ class Checkpoints:
 def _plain(state: Any) -> Any:
     """Replace typed random keys by their numbers."""
     return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, state)
+
+
+def _target(shape: jax.ShapeDtypeStruct, like: Any) -> jax.ShapeDtypeStruct:
+    """Say what to restore, and where to."""
+    where = getattr(like, "sharding", None)
+    where = where or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=where)
 
 
 def _typed(numbers: jax.Array, like: Any) -> jax.Array:

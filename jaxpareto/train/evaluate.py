@@ -22,6 +22,7 @@ from jaxpareto.metrics import (
     nondominated,
     spearman,
 )
+from jaxpareto.train.mesh import Devices
 from jaxpareto.train.step import pixels
 from jaxpareto.types import Array, Conditioned, Params, Split
 
@@ -42,8 +43,14 @@ class Scores(NamedTuple):
     accuracies: Array | None
 
 
-@partial(jax.jit, static_argnums=0)
-def score(conditioned: Conditioned, phi: Params, prefs: Array, split: Split) -> Scores:
+@partial(jax.jit, static_argnames=("conditioned", "devices"))
+def score(
+    conditioned: Conditioned,
+    phi: Params,
+    prefs: Array,
+    split: Split,
+    devices: Devices | None = None,
+) -> Scores:
     """Score the networks for k preferences on a split.
 
     Args:
@@ -51,10 +58,13 @@ def score(conditioned: Conditioned, phi: Params, prefs: Array, split: Split) -> 
       phi: its parameters.
       prefs: [k, m] on the simplex.
       split: images [n, h, w] uint8, labels [n, m].
+      devices: to share the examples of a batch; phi and the split are on all of them.
     """
     n = len(split.images)
     count = -(-n // min(BATCH, n))
     size = -(-n // count)
+    if devices is not None:
+        size += -size % devices.count
     surplus = count * size - n
 
     def batched(x: Array) -> Array:
@@ -76,9 +86,12 @@ def score(conditioned: Conditioned, phi: Params, prefs: Array, split: Split) -> 
         return jax.vmap(sums)(networks)
 
     batches = (batched(split.images), batched(split.labels), batched(jnp.ones(n)))
-    return jax.tree.map(
+    if devices is not None:
+        batches = devices.share_examples(batches)
+    found = jax.tree.map(
         lambda x: jnp.sum(x, axis=0) / n, jax.lax.map(on_batch, batches)
     )
+    return found if devices is None else devices.on_each(found)
 
 
 @partial(jax.jit, static_argnums=(0, 4), static_argnames="batch_size")

@@ -17,6 +17,7 @@ import jax
 
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.train.log import write_json
+from jaxpareto.train.processes import wait_for_all
 
 _PACKAGES = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
@@ -98,6 +99,7 @@ def write_config(folder: Path, config: Any, **more: Any) -> None:
       config: a dataclass.
       more: what else repeats the run.
     """
+    wait_for_all("every process has looked at the folder")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "config.json").exists():
         return

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,74 +17,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding
 
 from jaxpareto import logistic
 from jaxpareto.data import Frozen
-from jaxpareto.data.features import Store
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.logistic import Head, Plan, Running, Sweep
+from jaxpareto.logistic import Head, Plan, Running, Sweep, Tally
 from jaxpareto.train import log
 from jaxpareto.train.checkpoint import Checkpoints
+from jaxpareto.train.feeds import Feed, tests
 from jaxpareto.train.head_config import HeadConfig, parse_decays
+from jaxpareto.train.mesh import NETWORKS, Devices
 from jaxpareto.types import Array, Key
-
-STILL = 16_384
-"""Rows whose logits exist at once when heads are judged."""
 
 RATE = 0.5
 """The learning rate that is taken where none is given, as a share of the stable one."""
-
-
-class Feed(NamedTuple):
-    """Where training rows come from.
-
-    Attributes:
-      moving: `moving(epoch)` goes through features, labels, and a table of rows
-        [steps, batch size], in the order of that epoch.
-      still: goes through features and labels, in any order.
-      steps: of an epoch.
-      rows: how many there are.
-    """
-
-    moving: Callable[[int], Iterable[tuple[Any, Any, Array]]]
-    still: logistic.Blocks
-    steps: int
-    rows: int
-
-
-def resident(features: Array, labels: Array, config: HeadConfig) -> Feed:
-    """Feed rows that stay on the device."""
-    n = len(labels)
-
-    def moving(epoch: int):
-        key = jax.random.fold_in(jax.random.key(config.seed), epoch)
-        key = key if config.order == "epoch" else None
-        yield features, labels, logistic.table(n, config.batch_size, key)
-
-    steps = math.ceil(n / config.batch_size)
-    return Feed(moving, pieces(features, labels), steps, n)
-
-
-def streamed(store: Store, config: HeadConfig) -> Feed:
-    """Feed rows from a disk, a few thousand at a time, in a new order every epoch."""
-    size = config.batch_size * max(1, STILL // config.batch_size)
-
-    def read(size: int, **order: Any) -> Iterable[tuple[Array, Array]]:
-        for block in store.batches(size, seed=config.seed, **order):
-            yield jnp.asarray(block.x, jnp.float32), jnp.asarray(block.y)
-
-    def moving(epoch: int):
-        for x, y in read(size, epoch=epoch, shuffle=config.order == "epoch"):
-            yield x, y, logistic.table(len(y), config.batch_size)
-
-    steps = math.ceil(store.rows / config.batch_size)
-    return Feed(moving, partial(read, STILL, shuffle=False), steps, store.rows)
-
-
-def pieces(features: Array, labels: Array) -> logistic.Blocks:
-    """Cut rows that are at hand into blocks."""
-    cuts = [slice(i, i + STILL) for i in range(0, len(labels), STILL)]
-    return lambda: ((features[cut], labels[cut]) for cut in cuts)
 
 
 @dataclass(frozen=True)
@@ -143,6 +90,8 @@ def train(
     d, c = frozen.train.features.shape[1], len(frozen.names)
     rule = optimizer(config, rate, feed.steps)
     state = _begin(config, groups, rule, d, c)
+    devices = feed.devices
+    state = state if devices is None else _placed(state, devices)
     checkpoints = Checkpoints(folder / "heads")
     found = checkpoints.restore(state)
     first, state = (0, state) if found is None else found
@@ -155,18 +104,18 @@ def train(
         config.decay_bias,
         None if config.operands == "float32" else jnp.dtype(config.operands),
     )
-    walk = jax.jit(partial(logistic.walk, optimizer=rule, plan=plan), donate_argnums=0)
-    test = pieces(*map(jnp.asarray, frozen.test))
+    walk = _walker(rule, plan, state, devices)
+    test = tests(*frozen.test, devices)
     try:
         for epoch in range(first, config.epochs):
             began = time.perf_counter()
             state = _epoch(state, feed.moving(epoch), groups, walk)
-            trained = _together(state, decays, 0.0)
+            trained = _together(state, decays, 0.0, devices)
             jax.block_until_ready(trained.wide)
             spent = time.perf_counter() - began
             seconds += spent
             line = {"epoch": epoch + 1, "seconds": round(spent, 4)}
-            line |= _numbers(trained, feed.still, test)
+            line |= _numbers(trained, feed.still, test, devices)
             _check_finite(line, checkpoints)
             checkpoints.save(epoch + 1, state)
             metrics.write(line)
@@ -175,7 +124,7 @@ def train(
     finally:
         for each in (bar, metrics, checkpoints):
             each.close()
-    return _together(state, decays, seconds)
+    return _together(state, decays, seconds, devices)
 
 
 def group(decays: np.ndarray, size: int) -> list[np.ndarray]:
@@ -275,6 +224,38 @@ def starts(name: str, l: int, d: int, c: int, key: Key) -> Head:
     return Head(jnp.broadcast_to(kernel, (l, d, c)), jnp.broadcast_to(bias, (l, c)))
 
 
+def _places(sweep: Sweep, devices: Devices) -> tuple[Any, Any]:
+    """Say where a sweep and its tally lie: the heads one after another on the P."""
+
+    def last_axis(x: Any) -> NamedSharding:
+        return devices.at(*(None,) * (x.ndim - 1), NETWORKS) if x.ndim else devices.same
+
+    each = devices.at(NETWORKS)
+    tally: dict[str, Any] = dict.fromkeys(Tally._fields, each) | {"rows": devices.same}
+    return jax.tree.map(last_axis, sweep), Tally(**tally)
+
+
+def _placed(state: _State, devices: Devices) -> _State:
+    """Share out the heads that training begins with."""
+    sweeps = [devices.put(each, _places(each, devices)[0]) for each in state.sweeps]
+    return _State(sweeps, devices.everywhere(state.running))
+
+
+def _walker(
+    rule: optax.GradientTransformation,
+    plan: Plan,
+    state: _State,
+    devices: Devices | None,
+) -> Callable[..., Any]:
+    """Compile the steps of a table of rows, for a group of heads."""
+    out = None
+    if devices is not None:
+        plan = plan._replace(look=devices.look, share=devices.share_rows)
+        out = _places(state.sweeps[0], devices)
+    walk = partial(logistic.walk, optimizer=rule, plan=plan)
+    return jax.jit(walk, donate_argnums=0, out_shardings=out)
+
+
 def _epoch(
     state: _State,
     rows: Iterable[tuple[Any, Any, Array]],
@@ -288,15 +269,22 @@ def _epoch(
         l, c = each.class_loss.shape
         tallies.append(logistic.nothing(l, c))
     for x, y, order in rows:
+        # The device works on the block before while this one is read; without a wait
+        # the reading would get far ahead, and hold all of the store.
+        jax.block_until_ready(tallies)
         for i, decays in enumerate(groups):
             sweeps[i], tallies[i] = walk(sweeps[i], tallies[i], x, y, order, decays)
     return _State(sweeps, [logistic.running(tally) for tally in tallies])
 
 
-def _together(state: _State, decays: np.ndarray, seconds: float) -> Trained:
-    """Put the groups side by side."""
-    kernels, biases = zip(*(sweep.head for sweep in state.sweeps), strict=True)
-    running = jax.tree.map(lambda *each: jnp.concatenate(each), *state.running)
+def _together(
+    state: _State, decays: np.ndarray, seconds: float, devices: Devices | None
+) -> Trained:
+    """Put the groups side by side, in this process."""
+    found = [sweep.head for sweep in state.sweeps], state.running
+    heads, seen = found if devices is None else devices.fetch(found)
+    kernels, biases = zip(*heads, strict=True)
+    running = jax.tree.map(lambda *each: jnp.concatenate(each), *seen)
     wide = Head(jnp.concatenate(kernels, axis=1), jnp.concatenate(biases))
     return Trained(wide, decays, running, seconds)
 
@@ -305,24 +293,58 @@ _judge = jax.jit(logistic.judge)
 _norms = jax.jit(logistic.norms, static_argnames="l")
 
 
-def judged(wide: Head, blocks: logistic.Blocks, l: int) -> logistic.Measured:
-    """Judge l heads by rows that come in blocks."""
+def judged(
+    wide: Head, blocks: logistic.Blocks, l: int, devices: Devices | None = None
+) -> logistic.Measured:
+    """Judge l heads by rows that come in blocks, shared out if there are devices."""
     tally = logistic.nothing(l, wide.bias.size // l)
-    for x, y in blocks():
-        tally = _judge(tally, wide, x, y)
+    if devices is None:
+        for x, y in blocks():
+            jax.block_until_ready(tally)  # as in `_epoch`
+            tally = _judge(tally, wide, x, y)
+        return logistic.measured(tally)
+    judge, wide = _judge_on(devices, l), devices.everywhere(wide)
+    for block in blocks():
+        more = devices.fetch(judge(wide, block))
+        tally = jax.tree.map(jnp.add, tally, more)
     return logistic.measured(tally)
 
 
+@cache
+def _judge_on(devices: Devices, l: int) -> Callable[..., Tally]:
+    """Compile what a block adds to a tally; each device judges the rows it holds."""
+
+    def seen(wide: Head, block: tuple[Array, Array]) -> Tally:
+        nothing = logistic.nothing(l, wide.bias.size // l)
+        # A device may hold no row of a block: the last batch has then no mean.
+        return logistic.judge(nothing, wide, *block)._replace(last=nothing.last)
+
+    return devices.add_up(seen)
+
+
+def bounds(trained: Trained, feed: Feed) -> np.ndarray:
+    """Bound how far each head is from the best one for its decay, [l]: `gaps`."""
+    wide, decays, devices = trained.wide, jnp.asarray(trained.decays), feed.devices
+    if devices is None:
+        return np.asarray(logistic.gaps(wide, feed.still, decays))
+    wide, decays = devices.everywhere((wide, decays))
+    found = logistic.gaps(wide, feed.still, decays, filled=True)
+    return np.asarray(devices.fetch(found))
+
+
 def _numbers(
-    trained: Trained, train: logistic.Blocks, test: logistic.Blocks
+    trained: Trained,
+    train: logistic.Blocks,
+    test: logistic.Blocks,
+    devices: Devices | None,
 ) -> dict[str, Any]:
     """Say how the heads do, in lists of l numbers."""
     l = len(trained.decays)
     sizes, squares = _norms(trained.wide, l)
     seen, here, there = (
         trained.running,
-        judged(trained.wide, train, l),
-        judged(trained.wide, test, l),
+        judged(trained.wide, train, l, devices),
+        judged(trained.wide, test, l, devices),
     )
     objective = here.loss + 0.5 * trained.decays * squares
     numbers = {

@@ -1,4 +1,7 @@
-"""What a run says: JSON lines on disk, a progress bar, TensorBoard on request."""
+"""What a run says: JSON lines on disk, a progress bar, TensorBoard on request.
+
+Of many processes only the first says anything (`train.processes`).
+"""
 
 import json
 import os
@@ -8,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxpareto.errors import require
+from jaxpareto.train.processes import speaks
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all."""
+    if not speaks():
+        return
     partial = path.with_name(path.name + ".tmp")
     text = json.dumps(content, indent=1)
     with open(partial, "w") as file:
@@ -29,6 +35,9 @@ class Metrics:
     """
 
     def __init__(self, path: Path, finished_epochs: int):
+        self.kept, self._file = [], None
+        if not speaks():
+            return
         self.kept = [
             line for line in read_metrics(path) if line["epoch"] <= finished_epochs
         ]
@@ -44,11 +53,13 @@ class Metrics:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line."""
-        self._file.write(json.dumps(line) + "\n")
+        if self._file is not None:
+            self._file.write(json.dumps(line) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -73,6 +84,7 @@ class Progress:
         self, total: int, done: int = 0, *, unit: str = "step", quiet: bool = False
     ):
         self._total, self._done, self._start = total, done, done
+        quiet = quiet or not speaks()
         self._unit, self._quiet = unit, quiet
         self._began = self._spoke = time.monotonic()
         self._bar = None
@@ -112,7 +124,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path, *, on: bool):
         self._writer = None
-        if on:
+        if on and speaks():
             writer = require("tensorboardX", "tensorboard").SummaryWriter
             self._writer = writer(str(folder / "tensorboard"))
 

@@ -19,6 +19,7 @@ from jaxpareto.data import Batches
 from jaxpareto.errors import RunError
 from jaxpareto.train import log
 from jaxpareto.train.checkpoint import Checkpoints
+from jaxpareto.train.mesh import Devices
 from jaxpareto.train.step import Hparams, Info, Recipe, State, init, run_steps
 from jaxpareto.types import Key, Params
 
@@ -61,6 +62,7 @@ def fit(
     validate: Callable[[Params], dict[str, Any]] | None = None,
     tensorboard: bool = False,
     quiet: bool = False,
+    devices: Devices | None = None,
 ) -> Fitted:
     """Train from the newest checkpoint in `folder`, or from scratch where none is.
 
@@ -76,11 +78,12 @@ def fit(
       validate: `validate(phi) -> scores` to log with every checkpoint.
       tensorboard: also write `tensorboard/`.
       quiet: show no progress.
+      devices: to share the work; None is the plain program of one device.
 
     Raises:
       RunError: a loss or a gradient is not finite; the last good checkpoint is kept.
     """
-    state = jax.jit(partial(init, recipe))(key, hparams)
+    state, data, run = _placed(recipe, batches, key, hparams, devices)
     checkpoints = Checkpoints(folder / "checkpoints") if folder else Nowhere()
     found = checkpoints.restore(state)
     start, state = (0, state) if found is None else found
@@ -88,12 +91,6 @@ def fit(
     board = log.TensorBoard(folder, on=tensorboard) if folder else Nowhere()
     steps = batches.steps
     bar = log.Progress(epochs * steps, start * steps, quiet=quiet)
-    run = jax.jit(
-        partial(run_steps, recipe, batches),
-        static_argnames="count",
-        donate_argnames="state",
-    )
-    data = jax.device_put(batches.data)
     seconds = metrics.seconds
     try:
         for epoch in range(start, epochs):
@@ -149,6 +146,31 @@ class Nowhere:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def _placed(
+    recipe: Recipe,
+    batches: Batches,
+    key: Key,
+    hparams: Hparams,
+    devices: Devices | None,
+) -> tuple[State, Any, Callable[..., tuple[State, Info]]]:
+    """Make the first state, put the data where they belong, compile the steps."""
+    begin, out = partial(init, recipe), None
+    if devices is None:
+        data = jax.device_put(batches.data)
+    else:
+        out = devices.same
+        data = devices.data(batches.data)
+        key = devices.everywhere(key)
+        recipe = recipe._replace(layout=devices.layout(split_batch=recipe.split_batch))
+    run = jax.jit(
+        partial(run_steps, recipe, batches),
+        static_argnames="count",
+        donate_argnames="state",
+        out_shardings=out,
+    )
+    return jax.jit(begin, out_shardings=out)(key, hparams), data, run
 
 
 def _line(info: Info, epoch: int, step: int, seconds: float) -> dict[str, Any]:

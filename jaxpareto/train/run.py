@@ -1,6 +1,7 @@
 """A run: from a `Config` to a folder on disk, and from the folder back to networks."""
 
 import dataclasses
+import sys
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -17,11 +18,13 @@ from jaxpareto.conditioned import CONDITIONERS, independent
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.nets import NETWORKS
 from jaxpareto.train import folder as folders
-from jaxpareto.train import loop, optimizers
+from jaxpareto.train import loop, mesh, optimizers
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.config import Config, configure
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.log import write_json
+from jaxpareto.train.mesh import Devices
+from jaxpareto.train.processes import speaks
 from jaxpareto.train.step import Hparams, Recipe, init
 from jaxpareto.types import Array, Conditioned, Net, Params, Tasks
 
@@ -125,6 +128,7 @@ class Front:
         split: str = "test",
         tasks: Tasks | None = None,
         data_dir: str | None = None,
+        devices: Devices | None = None,
     ) -> dict[str, Any]:
         """Evaluate the front, in the words of `front.json`.
 
@@ -133,6 +137,7 @@ class Front:
           split: `"test"`, or `"validation"` to choose settings by.
           tasks: the run's data, if at hand; else they are loaded.
           data_dir: where to load them from.
+          devices: to share the work.
 
         Raises:
           UsageError: unknown split, or too few preferences.
@@ -142,8 +147,9 @@ class Front:
         tasks = tasks or load_data(self.config, data_dir)
         asked = self.prefs(k)
         began = time.perf_counter()
-        examples = jax.device_put(getattr(tasks, split))
-        scores = score(self.conditioned, self.phi, jnp.asarray(asked), examples)
+        given = self.phi, jnp.asarray(asked), getattr(tasks, split)
+        given = jax.device_put(given) if devices is None else devices.everywhere(given)
+        scores = score(self.conditioned, *given, devices=devices)
         scores = jax.tree.map(np.asarray, scores)
         spent = time.perf_counter() - began
         config = self.config
@@ -154,7 +160,7 @@ class Front:
             **summarise(jnp.asarray(asked), scores),
             "seconds_training": None,
             "seconds_evaluation": round(spent, 3),
-            "examples": len(examples.images),
+            "examples": len(given[2].images),
             "network": config.network,
             "conditioner": config.conditioner,
             "rule": config.rule,
@@ -285,6 +291,7 @@ def train_front(
     resume: bool = False,
     tensorboard: bool = False,
     quiet: bool = False,
+    devices: str | None = None,
 ) -> tuple[Front, dict[str, Any]]:
     """Train a front, evaluate it on the test set, and keep all of it in a folder.
 
@@ -295,6 +302,7 @@ def train_front(
       resume: continue from the newest checkpoint.
       tensorboard: also write `tensorboard/`.
       quiet: show no progress.
+      devices: how many, as `8`, or preferences x batch, as `4x2`; None for all.
 
     Returns:
       The front, and what `front.json` holds.
@@ -312,14 +320,18 @@ def train_front(
     shape = Shape((height, width), tasks.train.labels.shape[1], tasks.classes)
     batches = make_batches(config, tasks)
     recipe = make_recipe(config, shape, config.epochs * batches.steps)
+    placed = choose_devices(config, devices, quiet=quiet)
     folders.write_config(
         folder, config, shape=dataclasses.asdict(shape), data_dir=data_dir
     )
+    # Few preferences: enough to compare settings, a small part of an epoch's time.
+    grid = jnp.asarray(prefs.grid(max(5, shape.tasks), shape.tasks))
+    held = (grid, tasks.validation)
+    held = held if placed is None else placed.everywhere(held)
 
     def validate(phi: Params) -> dict[str, Any]:
-        # Few preferences: enough to compare settings, a small part of an epoch's time.
-        grid = jnp.asarray(prefs.grid(max(5, shape.tasks), shape.tasks))
-        found = summarise(grid, score(recipe.conditioned, phi, grid, tasks.validation))
+        scores = score(recipe.conditioned, phi, *held, devices=placed)
+        found = summarise(grid, jax.tree.map(np.asarray, scores))
         accuracy = np.mean(found["accuracies"], axis=1)
         return {
             "hypervolume": found["hypervolume"],
@@ -337,14 +349,37 @@ def train_front(
         validate=validate,
         tensorboard=tensorboard,
         quiet=quiet,
+        devices=placed,
     )
-    front = Front(
-        folder, config, shape, recipe.conditioned, fitted.state.best, config.epochs
-    )
-    found = front.evaluate(tasks=tasks)
+    phi = fitted.state.best if placed is None else placed.fetch(fitted.state.best)
+    front = Front(folder, config, shape, recipe.conditioned, phi, config.epochs)
+    found = front.evaluate(tasks=tasks, devices=placed)
     found["seconds_training"] = round(fitted.seconds, 3)
     write_json(folder / "front.json", found)
     return front, found
+
+
+def choose_devices(
+    config: Config, words: str | None, *, seeds: int = 0, quiet: bool = False
+) -> Devices | None:
+    """Choose the devices of a run, or of so many seeds of it at once.
+
+    Args:
+      config: of the run.
+      words: `--devices`, as `train_front` takes them.
+      seeds: how many are trained at once, and shared out in place of preferences.
+      quiet: do not say which are taken.
+
+    Raises:
+      UsageError: as `mesh.choose`.
+    """
+    k, b = config.prefs_per_step, config.batch_size
+    of_each = b // k if config.split_batch else b
+    networks, what = (seeds, "seeds") if seeds else (k, "preferences")
+    devices = mesh.choose(words, networks, of_each, what=what)
+    if devices is not None and speaks() and not quiet:
+        print(f"devices: {devices.about} ({what} x batch)", file=sys.stderr)
+    return devices
 
 
 def load(path: str | Path) -> Front:

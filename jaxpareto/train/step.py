@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxpareto.data import Batches
+from jaxpareto.data import Batches, Look
 from jaxpareto.data.batches import count_rows
 from jaxpareto.errors import UsageError
 from jaxpareto.metrics import cross_entropy
@@ -49,6 +49,39 @@ class Hparams(NamedTuple):
 
 
 GRAM_OF = ("phi", "params")
+
+
+class Where(NamedTuple):
+    """Where the k networks of a step are judged.
+
+    Attributes:
+      prefs: [k, m].
+      batch: the whole batch, or its parts with a leading axis [k].
+      keys: [k], for dropout.
+    """
+
+    prefs: Array
+    batch: Any
+    keys: Key
+
+
+def as_it_is(tree: Any) -> Any:
+    """Return what is given."""
+    return tree
+
+
+class Layout(NamedTuple):
+    """How a step is laid out, where that is anybody's business; by default nobody's.
+
+    Attributes:
+      share: what becomes of the k networks and their examples before they are judged.
+      whole: what becomes of losses and Gramians before a rule sees all k of them.
+      look: `look(images, rows)` finds rows of a data set; None is `images[rows]`.
+    """
+
+    share: Callable[[Where], Where] = as_it_is
+    whole: Callable[[Any], Any] = as_it_is
+    look: Look | None = None
 
 
 def mean_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -85,6 +118,7 @@ class Recipe(NamedTuple):
       average: decay of a moving average of `phi`, which is then what is evaluated; 0 is
         none.
       inputs: `inputs(images)`, what the network reads: `pixels` scales uint8.
+      layout: how the step is laid out (`train.mesh` has it on many devices).
     """
 
     conditioned: Conditioned
@@ -100,6 +134,7 @@ class Recipe(NamedTuple):
     penalty: float = 0.0
     average: float = 0.0
     inputs: Callable[[Any], Any] = pixels
+    layout: Layout = Layout()
 
 
 class State(NamedTuple):
@@ -181,6 +216,7 @@ def step(
         check_split(count_rows(batch), k)
         batch = jax.tree.map(lambda x: x.reshape(k, -1, *x.shape[1:]), batch)
     at = Where(prefs, batch, jax.random.split(dropout_key, k))
+    at = recipe.layout.share(at)
     gradients = _through_gramians if recipe.rule.needs_gram else _through_losses
     gradient, losses, weighed = gradients(recipe, state.phi, at)
     if recipe.penalty and recipe.conditioned.penalty is not None:
@@ -206,20 +242,6 @@ def _averaged(recipe: Recipe, state: State, phi: Params) -> Params:
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(recipe.average, (1.0 + t) / (10.0 + t))
     return jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, phi)
-
-
-class Where(NamedTuple):
-    """Where the k networks of a step are judged.
-
-    Attributes:
-      prefs: [k, m].
-      batch: the whole batch, or its parts with a leading axis [k].
-      keys: [k], for dropout.
-    """
-
-    prefs: Array
-    batch: Any
-    keys: Key
 
 
 def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -> Any:
@@ -255,7 +277,8 @@ def _through_losses(
             return _judge(recipe, recipe.conditioned.params(phi, pref), batch, key)
 
         losses = _each(recipe, losses_at, at)
-        weighed = recipe.rule.weigh(jax.lax.stop_gradient(losses), None, at.prefs)
+        seen, prefs = recipe.layout.whole((jax.lax.stop_gradient(losses), at.prefs))
+        weighed = recipe.rule.weigh(seen, None, prefs)
         weighed = jax.lax.stop_gradient(weighed)
         value = jnp.mean(jnp.sum(weighed.weights * losses, axis=1))
         return value, (losses, weighed)
@@ -289,7 +312,8 @@ def _through_gramians(
             lambda phi: jax.vmap(partial(params_of, phi))(at.prefs), phi
         )
         losses, rows = _each(recipe, rows_in_params, at, params)
-    weighed = recipe.rule.weigh(losses, jax.vmap(gramian)(rows), at.prefs)
+    seen = losses, jax.vmap(gramian)(rows), at.prefs
+    weighed = recipe.rule.weigh(*recipe.layout.whole(seen))
     share = weighed.weights / k
     if pull_back is None:
         return jax.tree.map(partial(jnp.tensordot, share), rows), losses, weighed
@@ -333,7 +357,8 @@ def run_steps(
     plan = batches.begin(data, plan_key)
 
     def body(state: State, i: Array) -> tuple[State, Info]:
-        return step(recipe, state, batches.take(data, plan, i), hparams)
+        batch = batches.take(data, plan, i, recipe.layout.look)
+        return step(recipe, state, batch, hparams)
 
     return jax.lax.scan(body, state, first + jnp.arange(count))
 

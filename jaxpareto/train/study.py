@@ -12,6 +12,7 @@ The folder of a study ends up with
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -23,16 +24,18 @@ import numpy as np
 
 from jaxpareto import logistic
 from jaxpareto.data import Frozen, load_frozen, stream_frozen
-from jaxpareto.data.features import open_store
+from jaxpareto.data.features import Store, open_store
 from jaxpareto.errors import RunError, UsageError, require
 from jaxpareto.logistic import Head
 from jaxpareto.metrics import Choices, choices, halves
+from jaxpareto.train import feeds, mesh, study_tables
 from jaxpareto.train import folder as folders
 from jaxpareto.train import heads as training
-from jaxpareto.train import study_tables
 from jaxpareto.train.head_config import HeadConfig, parse_decays
 from jaxpareto.train.heads import Trained
 from jaxpareto.train.log import read_metrics, write_json
+from jaxpareto.train.mesh import Devices
+from jaxpareto.train.processes import speaks
 from jaxpareto.types import Array
 
 
@@ -82,6 +85,7 @@ def run_study(
     *,
     resume: bool = False,
     quiet: bool = False,
+    devices: str | None = None,
 ) -> dict[str, Any]:
     """Train all heads, judge them, ask what classes choose; keep all of it in a folder.
 
@@ -90,6 +94,7 @@ def run_study(
       folder: a new or empty folder; with `resume` also one that holds this very study.
       resume: continue from the newest checkpoint.
       quiet: show no progress.
+      devices: how many, as `8`, or decays x batch, as `4x2`; None for all.
 
     Returns:
       What `study.json` holds.
@@ -101,7 +106,8 @@ def run_study(
     folder = Path(folder)
     folders.check_folder(folder, config, resume=resume, read=read_config)
     require("safetensors.numpy", "export")  # known before the work, not after it
-    frozen, feed = load(config)
+    placed = choose_devices(config, devices, quiet=quiet)
+    frozen, feed = load(config, placed)
     x = jnp.asarray(frozen.train.features)
     rate, stable = training.first_rate(config, x)
     folders.write_config(folder, config, about=frozen.about, names=frozen.names)
@@ -135,8 +141,9 @@ def run_study(
     if config.exact and trained.decays.max() > 0:
         more = _exact(config, feed, frozen, (trained, judged), quiet)
         found, made, kept = found | more.found, made | more.tables, kept | more.kept
-    study_tables.write(folder / "figures", made)
-    _save_heads(folder / "heads.safetensors", kept, config)
+    if speaks():
+        study_tables.write(folder / "figures", made)
+        _save_heads(folder / "heads.safetensors", kept, config)
     write_json(folder / "study.json", found)
     return found
 
@@ -151,7 +158,7 @@ class _Exact(NamedTuple):
 
 def _exact(
     config: HeadConfig,
-    feed: training.Feed,
+    feed: feeds.Feed,
     frozen: Frozen,
     trained: tuple[Trained, Judged],
     quiet: bool,
@@ -189,28 +196,65 @@ def _save_heads(path: Path, kept: dict[str, Any], config: HeadConfig) -> None:
     partial.replace(path)
 
 
-def load(config: HeadConfig) -> tuple[Frozen, training.Feed]:
+def choose_devices(
+    config: HeadConfig, words: str | None, *, quiet: bool = False
+) -> Devices | None:
+    """Choose the devices of a study: they share decays, or groups of these, and batch.
+
+    Raises:
+      UsageError: as `mesh.choose`.
+    """
+    decays = np.array(parse_decays(config.decays))
+    groups = training.group(decays, config.heads_per_group)
+    l = math.gcd(*map(len, groups))
+    devices = mesh.choose(words, l, config.batch_size, what="decays")
+    if devices is not None and speaks() and not quiet:
+        print(f"devices: {devices.about} (decays x batch)", file=sys.stderr)
+    return devices
+
+
+def load(
+    config: HeadConfig, devices: Devices | None = None
+) -> tuple[Frozen, feeds.Feed]:
     """Load the features of a study, and make what feeds them to the heads.
 
     With `stream`, the training rows of the problem are only the first few thousand, to
-    find a learning rate by; the feed has all of them.
+    find a learning rate by; the feed has all of them. So it is for two stores and many
+    devices: each process reads the rows of its own, and none has all of them.
 
     Raises:
       UsageError: no such features, or a stream of what is no store.
       RunError: they are damaged, or cannot be learned from.
     """
-    if not config.stream:
-        share, seed = config.test_share, config.seed
-        frozen = load_frozen(config.data, config.test, share=share, seed=seed)
-        x, y = (jnp.asarray(each) for each in frozen.train)
-        return frozen, training.resident(x, y, config)
-    if not config.test or not Path(config.data).is_dir():
+    stores = bool(config.test) and Path(config.data).is_dir()
+    if config.stream and not stores:
         raise UsageError("--stream needs two stores: --data FOLDER and --test FOLDER")
-    if config.exact:
+    if config.stream and config.exact:
         raise UsageError("--stream: --exact needs all rows at once; leave one out")
-    return stream_frozen(config.data, config.test), training.streamed(
-        open_store(config.data), config
-    )
+    if config.stream or (devices is not None and stores and not config.exact):
+        frozen = stream_frozen(config.data, config.test)
+        return frozen, _from_store(open_store(config.data), config, devices)
+    share, seed = config.test_share, config.seed
+    frozen = load_frozen(config.data, config.test, share=share, seed=seed)
+    x, y = frozen.train
+    if devices is not None:
+        return frozen, feeds.shared(lambda a, b: x[a:b], y, config, devices)
+    return frozen, feeds.resident(jnp.asarray(x), jnp.asarray(y), config)
+
+
+def _from_store(
+    store: Store, config: HeadConfig, devices: Devices | None
+) -> feeds.Feed:
+    """Feed a store without a copy of it in the memory of this host."""
+    if devices is None:
+        return feeds.streamed(store, config)
+    if config.stream:
+        return feeds.shared_stream(store, config, devices)
+
+    def read(first: int, last: int) -> np.ndarray:
+        return store.read(np.arange(first, last))
+
+    return feeds.shared(read, store.labels, config, devices)
 
 
 def read_config(folder: Path) -> HeadConfig:
@@ -225,12 +269,13 @@ def read_config(folder: Path) -> HeadConfig:
         ) from error
 
 
-def judge(trained: Trained, feed: training.Feed, frozen: Frozen) -> Judged:
+def judge(trained: Trained, feed: feeds.Feed, frozen: Frozen) -> Judged:
     """Judge heads that are finished."""
     l, wide = len(trained.decays), trained.wide
-    here = training.judged(wide, feed.still, l)
+    here = training.judged(wide, feed.still, l, feed.devices)
+    test = feeds.tests(*frozen.test, feed.devices)
+    there = training.judged(wide, test, l, feed.devices)
     x, y = (jnp.asarray(each) for each in frozen.test)
-    there = training.judged(wide, training.pieces(x, y), l)
     losses, answers = jax.jit(logistic.each_row, static_argnames="l")(wide, x, y, l)
     _, squares = logistic.norms(wide, l)
     return Judged(
@@ -239,7 +284,7 @@ def judge(trained: Trained, feed: training.Feed, frozen: Frozen) -> Judged:
         np.asarray(losses, np.float64),
         np.asarray(answers),
         np.asarray(here.loss + 0.5 * trained.decays * squares),
-        np.asarray(logistic.gaps(wide, feed.still, jnp.asarray(trained.decays))),
+        training.bounds(trained, feed),
     )
 
 

@@ -17,6 +17,7 @@ from jaxpareto.data import Batches
 from jaxpareto.train import log
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.loop import pieces
+from jaxpareto.train.mesh import NETWORKS, Devices
 from jaxpareto.train.step import Hparams, Recipe, State, init, run_steps
 from jaxpareto.types import Key
 
@@ -45,6 +46,7 @@ def fit_many(
     epochs: int,
     label: str = "",
     quiet: bool = False,
+    devices: Devices | None = None,
 ) -> Swept:
     """Train s members at once, each with its own key and its own numbers.
 
@@ -57,6 +59,7 @@ def fit_many(
       epochs: times through the data.
       label: what to call the sweep in its progress.
       quiet: show no progress.
+      devices: among which the members are shared out; each has all of the data.
 
     Raises:
       RunError: the checkpoint in the folder is damaged or of another sweep.
@@ -65,12 +68,10 @@ def fit_many(
     hparams = jax.tree.map(
         lambda x: jnp.broadcast_to(jnp.asarray(x, float), s), hparams
     )
-    states = jax.jit(jax.vmap(partial(init, recipe)))(keys, hparams)
+    states, data, run = _placed(recipe, batches, keys, hparams, devices)
     checkpoints = Checkpoints(folder / "checkpoints")
     found = checkpoints.restore(states)
     start, states = (0, states) if found is None else found
-    run = _runner(recipe, batches)
-    data = jax.device_put(batches.data)
     bar = log.Progress(epochs * batches.steps, start * batches.steps, quiet=quiet)
     seconds, finite = 0.0, np.ones(s, bool)
     try:
@@ -89,18 +90,35 @@ def fit_many(
     finally:
         bar.close()
         checkpoints.close()
+    states = states if devices is None else devices.fetch(states)
     for leaf in jax.tree.leaves(states.best):
         finite &= np.isfinite(np.asarray(leaf)).reshape(s, -1).all(axis=1)
     return Swept(states, finite, seconds)
 
 
-def _runner(recipe: Recipe, batches: Batches) -> Any:
-    """Compile the steps of all members as one program."""
+def _placed(
+    recipe: Recipe,
+    batches: Batches,
+    keys: Key,
+    hparams: Hparams,
+    devices: Devices | None,
+) -> tuple[State, Any, Any]:
+    """Make the first states, put the data where they belong, compile the steps."""
+    begin, axis, out = jax.vmap(partial(init, recipe)), None, (None, None)
+    if devices is None:
+        data = jax.device_put(batches.data)
+    else:
+        layout = devices.layout(split_batch=recipe.split_batch, members=True)
+        recipe = recipe._replace(layout=layout)
+        axis, out = NETWORKS, (devices.at(NETWORKS), devices.same)
+        data, keys, hparams = devices.everywhere((batches.data, keys, hparams))
 
     def run(states, data, hparams, epoch, first, *, count):
         one = partial(run_steps, recipe, batches, count=count)
-        return jax.vmap(one, (0, None, 0, None, None))(
-            states, data, hparams, epoch, first
-        )
+        mapped = jax.vmap(one, (0, None, 0, None, None), spmd_axis_name=axis)
+        return mapped(states, data, hparams, epoch, first)
 
-    return jax.jit(run, static_argnames="count", donate_argnames="states")
+    compiled = jax.jit(
+        run, static_argnames="count", donate_argnames="states", out_shardings=out
+    )
+    return jax.jit(begin, out_shardings=out[0])(keys, hparams), data, compiled

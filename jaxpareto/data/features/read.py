@@ -14,6 +14,8 @@ from jaxpareto.errors import RunError, UsageError
 
 BLOCK = 1024
 """Rows that a stream reads at once, from one place."""
+GAP = 16
+"""Rows between two that are read along, where that saves opening the file again."""
 WINDOW = 2**25
 """Bytes of features that a stream mixes, 32 MiB; five times that are in memory."""
 
@@ -183,17 +185,58 @@ class Store:
           UsageError: `batch_size` is below 1.
           RunError: a file ends too soon.
         """
+        plan = self._windows(batch_size, seed, epoch, shuffle)
+        return stream.batches(stream.ahead(self._window, plan), batch_size)
+
+    def orders(
+        self, batch_size: int, *, seed: int = 0, epoch: int = 0, shuffle: bool = True
+    ) -> Iterator[np.ndarray]:
+        """Say which rows `batches` would yield, [b] int64, and read none of them.
+
+        For many readers that each take a part of a batch: `read` reads it.
+
+        Args:
+          batch_size: as of `batches`, and so are the others.
+          seed: of the order.
+          epoch: which epoch.
+          shuffle: off gives the rows in the order of the store.
+
+        Raises:
+          UsageError: `batch_size` is below 1.
+        """
+        plan = self._windows(batch_size, seed, epoch, shuffle)
+        return stream.cut((window.mixed(window.rows()) for window in plan), batch_size)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Read the features of rows [b] in ascending order, [b, d] float16.
+
+        Rows that lie close together are read at once, with what is between them.
+        """
+        x = np.empty((len(rows), self.dim), np.float16)
+        far = np.flatnonzero(np.diff(rows) > GAP) + 1
+        for first, last in zip([0, *far], [*far, len(rows)], strict=True):
+            for start in range(first, last, BLOCK):
+                part = rows[start : min(start + BLOCK, last)]
+                if len(part):
+                    span = np.empty((part[-1] - part[0] + 1, self.dim), np.float16)
+                    self._read(int(part[0]), span)
+                    x[start : start + len(part)] = span[part - part[0]]
+        return x
+
+    def _windows(
+        self, batch_size: int, seed: int, epoch: int, shuffle: bool
+    ) -> Iterator[stream.Window]:
+        """Plan an epoch."""
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}; give at least 1")
         rng = np.random.default_rng([seed, epoch]) if shuffle else None
         rows = max(WINDOW // (2 * self.dim), batch_size)
         spans = [(line["first_row"], line["rows"]) for line in self.manifest.shards]
-        plan = stream.windows(stream.blocks(spans, BLOCK), rows, rng)
-        return stream.batches(stream.ahead(self._window, plan), batch_size)
+        return stream.windows(stream.blocks(spans, BLOCK), rows, rng)
 
     def _window(self, window: stream.Window) -> Rows:
         """Read the stretches of a window, and mix their rows."""
-        rows = np.concatenate([np.arange(*block) for block in window.blocks])
+        rows = window.rows()
         x = np.empty((len(rows), self.dim), np.float16)
         at = 0
         for start, stop in window.blocks:

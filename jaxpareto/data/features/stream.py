@@ -36,6 +36,14 @@ class Window(NamedTuple):
     blocks: list[tuple[int, int]]
     rng: np.random.Generator | None
 
+    def rows(self) -> np.ndarray:
+        """Number the rows in the order of reading, [n] int64."""
+        return np.concatenate([np.arange(*block) for block in self.blocks])
+
+    def mixed(self, rows: np.ndarray) -> np.ndarray:
+        """Mix the rows, once: it uses up the `rng`."""
+        return rows if self.rng is None else rows[self.rng.permutation(len(rows))]
+
 
 def blocks(spans: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
     """Cut each shard (first row, rows) into stretches of up to `size` rows.
@@ -78,6 +86,24 @@ def batches(windows: Iterable[Rows], size: int) -> Iterator[Rows]:
             yield Rows(*(each[start : start + size] for each in window))
         left = Rows(*(each[whole:] for each in window))
     if left is not None and len(left.y):
+        yield left
+
+
+def cut(windows: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Cut arrays as `batches` cuts rows.
+
+    >>> [part.tolist() for part in cut([np.array([1, 2, 3]), np.array([4, 5])], 2)]
+    [[1, 2], [3, 4], [5]]
+    """
+    left: np.ndarray | None = None
+    for window in windows:
+        if left is not None:
+            window = np.concatenate([left, window])
+        whole = len(window) // size * size
+        for start in range(0, whole, size):
+            yield window[start : start + size]
+        left = window[whole:]
+    if left is not None and len(left):
         yield left
 
 

@@ -41,6 +41,7 @@ def extract(
     workers: int | None = None,
     resume: bool = False,
     report: Callable[[int, int], None] | None = None,
+    put: Callable[[np.ndarray], jax.Array] = jax.device_put,
 ) -> None:
     """Write the features of every image to a store.
 
@@ -55,6 +56,8 @@ def extract(
       workers: processes that read and prepare images; None for one per core, 0 to do
         it in this one.
       resume: continue the store in `out`, if there is one.
+      put: puts a batch of prepared images where the backbone runs, by default on the
+        first device; `train.mesh` shares it out among many.
       report: called with the rows done, and their total, at the start and every batch.
 
     Raises:
@@ -90,7 +93,7 @@ def extract(
         workers = usable_cores() if workers is None else workers
         _say(report, shards)
         with closing(prepared(source, backbone.prepare, groups, workers)) as images:
-            for found in _features(backbone, groups, images, batch_size):
+            for found in _features(backbone, groups, images, batch_size, put):
                 shards.add(*found)
                 _say(report, shards)
 
@@ -230,6 +233,7 @@ def _features(
     groups: list[np.ndarray],
     images: Iterator[Prepared],
     batch_size: int,
+    put: Callable[[np.ndarray], jax.Array],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield features, labels and source rows of each group.
 
@@ -238,7 +242,7 @@ def _features(
     """
     under_way: tuple[jax.Array, np.ndarray, np.ndarray] | None = None
     for ids, (batch, labels) in zip(groups, images, strict=True):
-        x = backbone.features(jax.device_put(_padded(batch, batch_size)))
+        x = backbone.features(put(_padded(batch, batch_size)))
         if x.shape != (batch_size, backbone.dim):
             raise RunError(
                 f"the features of backbone {backbone.name} are {list(x.shape)}, not "
