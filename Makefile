@@ -14,11 +14,11 @@ SPHINX := $(PY) -m sphinx -q -W --keep-going
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two installations into one .venv would meet
-.PHONY: help venv front test lint types check format bench notebook docs linkcheck \
+.PHONY: help venv front test test-long lint types check format bench notebook docs linkcheck \
   clean force
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo 'ARGS="..." goes to the command; PYTHON=python3.12 chooses what makes .venv.'
 
 front: .venv/.has-plot ## learn a Pareto front, draw it into OUT (default runs/front)
@@ -27,7 +27,10 @@ front: .venv/.has-plot ## learn a Pareto front, draw it into OUT (default runs/f
 venv: .venv/.has-dev ## create .venv with all that the other targets need
 
 test: .venv/.has-dev ## run the tests (ARGS="-k name" for some of them)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m 'not long' $(ARGS)
+
+test-long: .venv/.has-dev ## run the whole experiments and many processes, as CI does
+	$(PYTEST) -m long $(ARGS)
 
 lint: .venv/.has-dev ## check style and format
 	$(PY) -m ruff check .

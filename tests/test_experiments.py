@@ -161,7 +161,7 @@ def test_class_decay_smoke_and_what_it_refuses(tmp_path, capsys):
     assert status == 1 and "is damaged" in other
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_logistic_head_smoke(tmp_path, capsys):
     """The study both ways; called again, nothing is trained."""
     call = ["--size", "smoke", "--out", str(tmp_path)]
@@ -218,7 +218,7 @@ def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
     assert cli.guarded(digits._parser, [*call, "3.15"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_digits_cluster_in_the_latent_space(tmp_path):
     size = digits.Size(1, 25, 1, 2)
     rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
@@ -283,7 +283,7 @@ def test_task_hypernets_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch)
         assert status == 1 and other.count("\n") == 1 and "put " in other
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_task_hypernets_smoke_whole(tmp_path):
     script = ROOT / "experiments" / "task_hypernets.py"
     said = python(script, "--preset", "smoke", "--out", tmp_path / "x", cwd=tmp_path)
@@ -332,8 +332,17 @@ def test_the_corner_is_what_each_network_does_at_its_own_task():
     assert leaderboard.box(front | {"losses": [[3.0, 9.0], [9.0, 1.0]]}) == 0.0
 
 
+# The pages run all of them (`make docs`); here the one that the README names.
 @pytest.mark.parametrize(
-    "script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem
+    "script",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=() if path.stem == "front_by_hand" else pytest.mark.long,
+        )
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ],
 )
 def test_notebook_runs(script, tmp_path):
     assert "MPLBACKEND" in os.environ

@@ -38,30 +38,30 @@ def found(tmp_path_factory):
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*MESHES, *HEADS])
 def test_a_mesh_finds_what_one_device_finds(found, name):
     assert found["count"] == 8
     assert found[name]["off"] < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_checkpoints_go_from_mesh_to_mesh(found):
     assert found["resumed"]["step"] == 3 * (1003 // 64)
     assert found["resumed"]["off"] < 3e-6  # 45 steps add up
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_store_is_extracted_alike(found):
     assert found["extracted"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_front_is_scored_alike(found):
     assert found["score"] < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_and_their_rows_are_shared_out(found, name):
     """The rows of a batch are looked up; the store stays where it is."""
@@ -74,7 +74,7 @@ def test_heads_and_their_rows_are_shared_out(found, name):
     assert here == pytest.approx(many["share"], rel=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MESHES)
 def test_no_device_gathers_the_data(found, name):
     """What is sent: a batch that is looked up, gradients, and a few small vectors."""
@@ -88,7 +88,7 @@ def test_no_device_gathers_the_data(found, name):
             assert numbers <= 64 * 12 * 12, "the pixels of one batch"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", MESHES)
 def test_each_device_holds_and_computes_its_share(found, name):
     one, many = found[f"{name.split()[0]} 1"], found[name]

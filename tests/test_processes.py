@@ -52,7 +52,7 @@ def said(folder, i):
     return folder.with_suffix(f".{i}.log").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_find_what_one_finds(tmp_path):
     """Same losses, one front.json, and a checkpoint that one process can read."""
     folder = tmp_path / "two"
@@ -69,7 +69,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
     np.testing.assert_allclose(again["losses"], alone["losses"], rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other_and_the_run_can_go_on(tmp_path, victim):
     folder = tmp_path / "run"

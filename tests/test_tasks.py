@@ -98,7 +98,6 @@ def test_rotation_against_scipy(angle):
 def test_sets_by_name(mnist_dir):
     for name, shape, classes in (
         ("split-mnist", (5, 20), 2),
-        ("split-mnist-5", (2, 20), 5),
         ("permuted-mnist", (5, 20), 10),
         ("rotated-mnist", (5, 20), 10),
     ):

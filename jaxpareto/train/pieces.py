@@ -68,8 +68,6 @@ def by_pieces(
     try:
         like = jax.eval_shape(jax.vmap(begin), members)
         found = checkpoints.restore(like)
-        if found is not None and _shapes(found[1]) != _shapes(like):
-            raise RunError(f"{folder} holds checkpoints of another run; delete it")
         if found is None:
             found = 0, _at(start(None, _at(members, who), None), back)
         done, state = found[0], jax.tree.map(np.asarray, found[1])
@@ -88,10 +86,6 @@ def by_pieces(
 def _at(pytree: Any, index: np.ndarray) -> Any:
     """Take members [i] of leaves [s, ...]."""
     return jax.tree.map(lambda x: np.asarray(x)[index], pytree)
-
-
-def _shapes(pytree: Any) -> list[tuple[int, ...]]:
-    return [x.shape for x in jax.tree.leaves(pytree)]
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
