@@ -57,6 +57,7 @@ def test_multimnist_grid_leaves_out_what_the_call_says(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "x").iterdir()} >= {"adam", "rmsprop"}
 
 
+@pytest.mark.long
 def test_toy_fronts_smoke_and_what_it_refuses(tmp_path, capsys):
     script = ROOT / "experiments" / "toy_fronts.py"
     few = ("--rules", "epo", "--problems", "quadratic", "--steps", 40)
@@ -123,7 +124,7 @@ def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
     assert status == 1 and "is damaged" in other
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_class_decay_smoke_and_what_it_refuses(tmp_path, capsys):
     """One split, tuned for the mean; called again; called wrongly."""
     out = tmp_path / "x"
@@ -178,6 +179,7 @@ def test_logistic_head_smoke(tmp_path, capsys):
     assert "--epochs was 3, now 4" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_classics_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
     """A grid of the first report; called again, it reads its table back."""
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
@@ -226,6 +228,7 @@ def test_digits_cluster_in_the_latent_space(tmp_path):
     assert (tmp_path / "clusters-map.png").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_task_hypernets_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
     """Two contenders; stopped between two new tasks, and again; called wrongly."""
     out = tmp_path / "x"

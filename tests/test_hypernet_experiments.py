@@ -11,6 +11,8 @@ from jaxpareto import cli
 from jaxpareto.data.idx import Source
 from jaxpareto.train import pieces
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def own_flags(monkeypatch):

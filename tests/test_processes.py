@@ -88,6 +88,7 @@ def test_a_killed_process_ends_the_other_and_the_run_can_go_on(tmp_path, victim)
     assert load(folder).epoch >= 2
 
 
+@pytest.mark.long
 def test_process_0_says_that_the_others_did_not_come(tmp_path):
     where = "127.0.0.1:0"
     call = words(

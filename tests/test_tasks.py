@@ -95,6 +95,7 @@ def test_rotation_against_scipy(angle):
         np.testing.assert_array_equal(rotate(images, angle), turned)
 
 
+@pytest.mark.long
 def test_sets_by_name(mnist_dir):
     for name, shape, classes in (
         ("split-mnist", (5, 20), 2),
