@@ -142,7 +142,8 @@ def curves_figure(
     axes.set_title(title)
     if log and measure == "loss":
         axes.set_yscale("log")
-    axes.legend(frameon=False)
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "fontsize": "small"}
+    axes.legend(frameon=False, **(beside if len(curves) > 5 else {}))
     return figure
 
 
