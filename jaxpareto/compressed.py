@@ -47,7 +47,8 @@ def compress(
       width: of the generator's inner vectors; None is as long as a code.
 
     Returns:
-      A network whose parameters are `{"made": generator and codes, "base": others}`.
+      A network whose parameters have two parts, `made` (the generator and the codes)
+      and `base` (all others), and the function that makes the target's from them.
 
     Raises:
       UsageError: the network has no such kernel.
