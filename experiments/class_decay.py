@@ -33,7 +33,6 @@ small solves do not gain from `vmap` on a CPU.
 """
 
 import csv
-import json
 import sys
 import time
 from collections import Counter
@@ -50,7 +49,9 @@ from jaxpareto import cli, logistic, style
 from jaxpareto.data.digits import load_digits
 from jaxpareto.errors import RunError, UsageError, check_name, require
 from jaxpareto.logistic import Head, baselines
-from jaxpareto.train.log import write_json
+from jaxpareto.report import markdown, mean_std, plus_minus
+from jaxpareto.train.folder import check_same, make_empty
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.types import Array
 
 CLASSES = 10
@@ -320,9 +321,7 @@ def main(
     if count < 1:
         raise UsageError(f"--splits must be at least 1, found {count}")
     require("matplotlib", "plot")
-    settings = json.loads(
-        json.dumps(chosen._replace(splits=0)._asdict() | {"aims": aims})
-    )
+    settings = chosen._replace(splits=0)._asdict() | {"aims": aims}
     done = read_back(out, settings)
     began, first = time.monotonic(), len(done)
     with jax.enable_x64(True):
@@ -346,20 +345,14 @@ def read_back(out: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Read the splits that an earlier call finished, or start anew."""
     path = out / "result.json"
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"--out {out} holds something else; name a new folder")
-        out.mkdir(parents=True, exist_ok=True)
+        make_empty(out)
         return []
+    stored = read_json(path, f"delete {out}")
     try:
-        stored = json.loads(path.read_text())
         found, done = stored["settings"], stored["splits"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); delete {out}") from error
-    other = [name for name in settings if found.get(name) != settings[name]]
-    if other:
-        raise UsageError(
-            f"{out} was made with another {', '.join(other)}; name a new --out"
-        )
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error!r}); delete {out}") from error
+    check_same(found, settings, f"{out} was made")
     return done
 
 
@@ -381,9 +374,9 @@ def summarise(
                 base = np.array([each[key] for each in shared])
                 gain = 100.0 * (values - base) / base.mean()
                 row[key] = values.mean()
-                row[f"{key}_std"] = spread(values)
+                row[f"{key}_std"] = mean_std(values)[1]
                 row[f"{key}_change"] = gain.mean()
-                row[f"{key}_change_error"] = spread(gain) / np.sqrt(len(gain))
+                row[f"{key}_change_error"] = mean_std(gain)[1] / np.sqrt(len(gain))
                 row[f"{key}_better"] = int(np.sum(gain < 0))
             rows.append(row | {"splits": len(done)})
     return rows
@@ -399,19 +392,14 @@ def numbers(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def spread(values: np.ndarray) -> float:
-    """Return the standard deviation over splits; of a single one there is none."""
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
-
-
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay the rows out in Markdown."""
     heads = ["tuned for", "method", "test cross-entropy", "change, %", "worst class"]
     heads += ["change, %", "accuracy, %", "of the worst class, %"]
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    lines = []
 
     def mean(row: dict[str, Any], key: str, digits: int) -> str:
-        return f"{row[key]:.{digits}f} ± {row[f'{key}_std']:.{digits}f}"
+        return plus_minus(row[key], row[f"{key}_std"], digits)
 
     def change(row: dict[str, Any], key: str) -> str:
         if row["method"] == "shared":
@@ -426,8 +414,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         for key in ("loss", "worst_loss"):
             cells += [mean(row, key, 4), change(row, key)]
         cells += [mean(row, "accuracy", 2), mean(row, "worst_accuracy", 1)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(heads, lines)
 
 
 def checks(done: Sequence[dict[str, Any]]) -> str:

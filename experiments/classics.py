@@ -43,6 +43,7 @@ from jaxpareto import cli, search, style
 from jaxpareto.backend import one_device_per_core
 from jaxpareto.data import load_source
 from jaxpareto.errors import check_name
+from jaxpareto.report import markdown, plus_minus
 from jaxpareto.search import Plan, Point, Row, figures, table
 from jaxpareto.search.folder import Run
 from jaxpareto.search.source import Problem
@@ -296,18 +297,23 @@ def main(
 
 def best_table(rows: Sequence[Row]) -> str:
     """Lay the best settings out in Markdown."""
-    lines = ["| network | settings | test accuracy | validation | seeds |"]
-    lines.append("| --- | --- | --- | --- | --- |")
-    for row in rows:
-        test, validation = (
-            f"{100 * row[name]:.2f} ± {100 * row[f'{name}_std']:.2f} %"
-            for name in ("test_accuracy", "accuracy")
-        )
-        lines.append(
-            f"| {row['net']} | {row['settings']} | {test} | {validation} | "
-            f"{row['count']} |"
-        )
-    return "\n".join(lines)
+
+    def share(row: Row, name: str) -> str:
+        return plus_minus(row[name], row[f"{name}_std"], 2, scale=100) + " %"
+
+    return markdown(
+        ["network", "settings", "test accuracy", "validation", "seeds"],
+        [
+            [
+                row["net"],
+                row["settings"],
+                share(row, "test_accuracy"),
+                share(row, "accuracy"),
+                row["count"],
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _parser() -> cli.Parser:

@@ -21,7 +21,6 @@ or 10 pixels, 10 filters leave 300 or 270 numbers; the report's 310 is that of 3
 A part that is done is not trained again; `result-SIZE.json` has the numbers.
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,13 +34,14 @@ import numpy as np
 from jaxpareto import cli, nets, style
 from jaxpareto.backend import one_device_per_core
 from jaxpareto.data import load_source
-from jaxpareto.errors import RunError, check_name, require
+from jaxpareto.errors import check_name, require
 from jaxpareto.metrics import LOSSES, squared_error
 from jaxpareto.nets import Autoencoder
+from jaxpareto.report import markdown, mean_std
 from jaxpareto.search import figures
 from jaxpareto.train import fit, optimizers
 from jaxpareto.train.examples import pieces_of, split_rows
-from jaxpareto.train.log import write_json
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.members import over_members, places
 from jaxpareto.types import Net, Params
 
@@ -426,9 +426,8 @@ def picture_figure(pictures: dict[str, np.ndarray]) -> Any:
 
 
 def spread(values: Any) -> list[float]:
-    """Return mean and standard deviation."""
-    values = np.asarray(values, float)
-    return [float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0]
+    """Return mean and standard deviation, as JSON has them."""
+    return list(mean_std(values))
 
 
 def save(figure: Any, out: Path, name: str) -> None:
@@ -463,10 +462,7 @@ def main(
         check_name(name, PARTS, "part")
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"result-{size}.json"
-    try:
-        result = json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged ({error}); delete it") from error
+    result = read_json(path) if path.exists() else {}
     digits = load_digits()
     for name in parts:
         if name not in result:
@@ -481,19 +477,14 @@ def main(
 def table(name: str, rows: dict[str, Any]) -> str:
     """Lay a part out in Markdown."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    lines = [
-        f"\n| {name} | {' | '.join(columns)} |",
-        "| --- " * (len(columns) + 1) + "|",
-    ]
 
     def cell(value: Any) -> str:
         if isinstance(value, list):
             return f"{value[0]:.4g} ± {value[1]:.2g}"
         return f"{value}"
 
-    for label, row in rows.items():
-        lines.append(f"| {label} | {' | '.join(cell(row[x]) for x in columns)} |")
-    return "\n".join(lines)
+    body = [[label, *(cell(row[x]) for x in columns)] for label, row in rows.items()]
+    return "\n" + markdown([name, *columns], body)
 
 
 def _parser() -> cli.Parser:

@@ -44,10 +44,12 @@ from jaxpareto.errors import RunError, check_name, require
 from jaxpareto.nets.characters import Guesser, guesser
 from jaxpareto.nets.hyper_lstm import hyper_lstm, scales
 from jaxpareto.nets.recurrent import lstm
+from jaxpareto.report import markdown, mean_std, plus_minus
 from jaxpareto.search.table import write_csv
 from jaxpareto.train import characters
-from jaxpareto.train.log import write_json
-from jaxpareto.train.pieces import Clock, by_pieces, claim, progress, read_json
+from jaxpareto.train.folder import claim
+from jaxpareto.train.log import read_json, write_json
+from jaxpareto.train.pieces import Clock, by_pieces, progress
 
 Row = dict[str, Any]
 KINDS = ("lstm", "lstm-norm", "hyper-lstm", "hyper-lstm-norm")
@@ -268,25 +270,24 @@ def row_of(kind: str, preset: Preset, found: dict[str, dict[str, Any]]) -> Row:
 
 def spread(name: str, values: np.ndarray) -> Row:
     """Return mean and standard deviation as two columns."""
-    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return {name: float(values.mean()), f"{name} std": std}
+    return dict(zip((name, f"{name} std"), mean_std(values), strict=True))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Lay the rows out in Markdown."""
     heads = ["cell", "units", "parameters", "test bits", "held-out bits"]
     heads += ["updates to the LSTM's best", "seeds", "rate", "ms per update"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in rows:
+
+    def cells(row: Row) -> list[Any]:
         bits = [
-            f"{row[name]:.3f} ± {row[f'{name} std']:.3f}"
+            plus_minus(row[name], row[f"{name} std"], 3)
             for name in ("test bits", "held-out bits")
         ]
-        reached = row["updates to"] or "never"
-        cells = [row["cell"], row["units"], f"{row['parameters']:,}", *bits, reached]
-        cells += [row["seeds"], f"{row['rate']:g}", f"{row['ms per update']:.0f}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        first = [row["cell"], row["units"], f"{row['parameters']:,}", *bits]
+        last = [row["seeds"], f"{row['rate']:g}", f"{row['ms per update']:.0f}"]
+        return [*first, row["updates to"] or "never", *last]
+
+    return markdown(heads, map(cells, rows))
 
 
 def curves_figure(found: dict[str, dict[str, Any]], preset: Preset) -> Any:

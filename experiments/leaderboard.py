@@ -25,7 +25,6 @@ a preset anew. Many devices, and many processes, share the seeds (docs/scaling.m
 
 import csv
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,10 +37,11 @@ import numpy as np
 
 from jaxpareto import cli, conditioned, data, metrics, prefs, style, tree
 from jaxpareto.errors import RunError, UsageError, check_name
+from jaxpareto.report import markdown, plus_minus
 from jaxpareto.train import Config, configure
 from jaxpareto.train.evaluate import score, summarise
-from jaxpareto.train.folder import flag
-from jaxpareto.train.log import write_json
+from jaxpareto.train.folder import check_same, flag
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.mesh import Devices
 from jaxpareto.train.presets import PRESETS, preset
 from jaxpareto.train.processes import agree, speaks, wait_for_all
@@ -262,7 +262,7 @@ def compete(
     What was found before is read back, if it was found with the same settings.
     """
     path = folder / "result.json"
-    asked = json.loads(json.dumps(_settings(contest, size, seeds)))
+    asked = _settings(contest, size, seeds)
     if agree(path.exists()):
         return read_back(path, asked)
     rate, tried = choose_rate(contest, size, tasks, folder)
@@ -334,7 +334,7 @@ def choose_rate(
             volumes[f"{rate:g}"] = volume if swept.finite[i] else 0.0
         write_json(path, volumes)
         wait_for_all("the rates are written")
-    volumes = json.loads(path.read_text())
+    volumes = read_json(path)
     return float(max(volumes, key=lambda name: volumes[name])), volumes
 
 
@@ -375,17 +375,13 @@ def read_back(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
       RunError: the file is damaged.
       UsageError: it was found with other settings.
     """
-    try:
-        found = json.loads(path.read_text())
-        stored = found["settings"]
-    except (json.JSONDecodeError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error}); delete {path.parent}") from error
-    other = [name for name in asked if stored.get(name) != asked[name]]
-    if other:
-        raise UsageError(
-            f"{path} was found with another {', '.join(other)}; name a new --out, or "
-            f"delete {path.parent}"
-        )
+    delete = f"delete {path.parent}"
+    found = read_json(path, delete)
+    if not isinstance(found, dict) or "settings" not in found:
+        raise RunError(f"{path} is damaged (it has no settings); {delete}")
+    check_same(
+        found["settings"], asked, f"{path} was found", f"name a new --out, or {delete}"
+    )
     return found
 
 
@@ -460,20 +456,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Lay the rows out in Markdown."""
     ends = [key for key in rows[0] if key.startswith("end") and key[3:].isdigit()]
     heads = ["preset", "hypervolume", "ratio", "accuracy hypervolume", "centre", *ends]
-    heads += [
-        "span",
-        "Spearman",
-        "non-dominated",
-        "parameters",
-        "x target",
-        "s",
-        "rate",
-    ]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    heads += ["span", "Spearman", "non-dominated", "parameters", "x target"]
+    heads += ["s", "rate"]
+    lines = []
 
     def spread(row: dict[str, Any], key: str, digits: int, factor: float = 1.0) -> str:
-        mean, std = factor * row[key], factor * row[f"{key}_std"]
-        return f"{mean:.{digits}f} ± {std:.{digits}f}"
+        return plus_minus(row[key], row[f"{key}_std"], digits, scale=factor)
 
     for row in rows:
         cells = [
@@ -490,8 +478,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['seconds_per_seed']:.0f}",
             f"{row['rate']:g}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(heads, lines)
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:

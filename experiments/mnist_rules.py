@@ -24,6 +24,7 @@ import numpy as np
 
 from jaxpareto import cli, metrics, plot
 from jaxpareto.errors import check_name
+from jaxpareto.report import markdown
 from jaxpareto.rules import RULES
 from jaxpareto.train.config import configure
 from jaxpareto.train.log import read_metrics, write_json
@@ -115,12 +116,10 @@ def pace(folder: Path) -> dict[str, float]:
 def table(result: dict[str, Any]) -> str:
     """Lay the rules out side by side, in Markdown."""
     names = ("hypervolume", "span", "Spearman", "non-dominated", "best accuracy")
-    lines = [
-        f"| rule | {' | '.join(names)} | ms per step | solved |",
-        f"| --- |{' --- |' * (len(names) + 2)}",
-    ]
+    lines = []
     for rule, row in result["rules"].items():
         cells = [
+            rule,
             f"{row['hypervolume']:.3f}",
             f"{row['span']:.3f}",
             ", ".join(f"{x:.2f}" for x in row["spearman"]),
@@ -129,8 +128,8 @@ def table(result: dict[str, Any]) -> str:
             f"{row['ms_per_step']:.1f}",
             f"{100 * row['solved']:.1f} %",
         ]
-        lines.append(f"| {rule} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(["rule", *names, "ms per step", "solved"], lines)
 
 
 def _parser() -> cli.Parser:

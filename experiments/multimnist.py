@@ -124,14 +124,12 @@ def grid(
         )
     rows.sort(key=lambda row: -row["validation"])
     write_json(out / "grid.json", rows)
-    print("| optimizer | epochs | network | preference | validation | test |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    body = []
     for row in rows:
         wish = ", ".join(f"{x:.2g}" for x in row["preference"])
-        print(
-            f"| {row['optimizer']} | {row['epochs']} | {row['network']} | {wish} | "
-            f"{100 * row['validation']:.2f} % | {100 * row['test']:.2f} % |"
-        )
+        shares = [f"{100 * row[name]:.2f} %" for name in ("validation", "test")]
+        body.append([*(row[name] for name in AXES), wish, *shares])
+    print(report.markdown([*AXES, "preference", "validation", "test"], body))
     return rows
 
 
@@ -212,10 +210,8 @@ def best(front: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Lay out the report's table beside the hypernetwork's, in Markdown."""
-    lines = [
-        "| preference | independent, val | test | hypernetwork, val | test |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    heads = ["preference", "independent, val", "test", "hypernetwork, val", "test"]
+    lines = []
     columns = [
         result["accuracy"][name][split]
         for name in ("independent", "hypernetwork")
@@ -224,15 +220,15 @@ def table(result: dict[str, Any]) -> str:
     for pref, *values in zip(result["preferences"], *columns, strict=True):
         cells = [", ".join(f"{x:.2g}" for x in pref)]
         cells += [f"{100 * value:.2f} %" for value in values]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(cells)
     volumes = result["hypervolume"]
     share = result["hypervolume_ratio"]
     said = "-" if share is None else f"{share:.4f}"
-    lines.append(
-        f"\nhypervolume: hypernetwork {volumes['hypernetwork']:.4f}, independent "
+    return (
+        f"{report.markdown(heads, lines)}\n\n"
+        f"hypervolume: hypernetwork {volumes['hypernetwork']:.4f}, independent "
         f"{volumes['independent']:.4f}, ratio {said}"
     )
-    return "\n".join(lines)
 
 
 def _parser() -> cli.Parser:

@@ -39,13 +39,15 @@ from jaxpareto.data import load_source
 from jaxpareto.data.cifar import load_cifar
 from jaxpareto.errors import RunError, check_name, require
 from jaxpareto.metrics import LOSSES
+from jaxpareto.report import markdown, mean_std, plus_minus
 from jaxpareto.search.figures import curves_figure
 from jaxpareto.search.table import write_csv
 from jaxpareto.train import fit, optimizers
 from jaxpareto.train.examples import Examples, pieces_of, split_rows
-from jaxpareto.train.log import write_json
+from jaxpareto.train.folder import claim
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.members import over_members, places
-from jaxpareto.train.pieces import Clock, by_pieces, claim, progress, read_json
+from jaxpareto.train.pieces import Clock, by_pieces, progress
 from jaxpareto.types import Net, Params
 
 Row = dict[str, Any]
@@ -261,36 +263,39 @@ def row_of(kind: str, preset: Preset, problem: Problem, found: dict[str, Any]) -
 
 def spread(name: str, values: np.ndarray) -> Row:
     """Return mean and standard deviation as two columns."""
-    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    return {name: float(values.mean()), f"{name} std": std}
+    return dict(zip((name, f"{name} std"), mean_std(values), strict=True))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Lay the rows out in Markdown, and say what the generated kernels cost."""
-    lines = [
-        "| network | parameters | of the kernels | test accuracy | validation | seeds |"
-        " seconds per seed |",
-        "| --- " * 7 + "|",
-    ]
-    for row in rows:
-        test, validation = (
-            f"{100 * row[name]:.2f} ± {100 * row[f'{name} std']:.2f} %"
-            for name in ("test accuracy", "validation accuracy")
-        )
-        lines.append(
-            f"| {row['network']} | {row['parameters']:,} | {row['of the kernels']:,} "
-            f"| {test} | {validation} | {row['seeds']} "
-            f"| {row['seconds per seed']:.0f} |"
-        )
-    return "\n".join(lines)
+
+    def share(row: Row, name: str) -> str:
+        return plus_minus(row[name], row[f"{name} std"], 2, scale=100) + " %"
+
+    heads = ["network", "parameters", "of the kernels", "test accuracy", "validation"]
+    return markdown(
+        [*heads, "seeds", "seconds per seed"],
+        [
+            [
+                row["network"],
+                f"{row['parameters']:,}",
+                f"{row['of the kernels']:,}",
+                share(row, "test accuracy"),
+                share(row, "validation accuracy"),
+                row["seeds"],
+                f"{row['seconds per seed']:.0f}",
+            ]
+            for row in rows
+        ],
+    )
 
 
 def compared(found: dict[str, dict[str, Any]]) -> str:
     """Say how far the two networks are apart, seed by seed."""
     direct, generated = (np.array(found[kind]["test"])[:, 1] for kind in KINDS)
-    apart = spread("points", 100 * (generated - direct))
+    mean, std = mean_std(100 * (generated - direct))
     return (
-        f"generated minus direct: {apart['points']:+.2f} ± {apart['points std']:.2f} "
+        f"generated minus direct: {mean:+.2f} ± {std:.2f} "
         f"points of test accuracy, {len(direct)} seeds"
     )
 

@@ -41,7 +41,6 @@ where it stopped when it is given again; another call needs another --out.
 import argparse
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,10 +54,12 @@ import numpy as np
 from jaxpareto import cli, conditioned, nets, plot, tasks, tree
 from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.data import TaskSet, load_task_set, per_task
-from jaxpareto.errors import RunError, UsageError, check_name, require
+from jaxpareto.errors import UsageError, check_name, require
+from jaxpareto.report import task_answers
 from jaxpareto.train import optimizers
 from jaxpareto.train import tasks as learning
-from jaxpareto.train.log import Progress, write_json
+from jaxpareto.train.folder import claim
+from jaxpareto.train.log import Progress, read_json, write_json
 from jaxpareto.train.members import choose_arrangement
 from jaxpareto.train.step import Hparams
 from jaxpareto.train.sweep import Swept, fit_many
@@ -302,14 +303,14 @@ def choose_rate(bench: Bench, name: str) -> dict[str, Any]:
         means = np.where(swept.finite, found.mean(axis=1), 0.0)
         tried = {f"{rate:g}": float(x) for rate, x in zip(rates, means, strict=True)}
         write_json(path, {"rate": rates[int(np.argmax(means))], "tried": tried})
-    return read(path)
+    return read_json(path)
 
 
 def multitask(bench: Bench, name: str) -> dict[str, Any]:
     """Train on all tasks, and report on the test rows of each."""
     path = bench.out / name / "multitask.json"
     if path.exists():
-        return read(path)
+        return read_json(path)
     known, seeds = bench.preset.known, bench.preset.seeds
     resumed = any((bench.out / name / "known" / "checkpoints").glob("[0-9]*"))
     done = trained(bench, name, "known")
@@ -452,7 +453,7 @@ def later_tasks(bench: Bench, name: str) -> dict[str, Any]:
     goes on from there.
     """
     path, preset = bench.out / name / "later.json", bench.preset
-    found: dict[str, Any] = read(path) if path.exists() else {"rows": {}}
+    found: dict[str, Any] = read_json(path) if path.exists() else {"rows": {}}
     if "rate" in found:
         return found
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -486,7 +487,7 @@ def later_tasks(bench: Bench, name: str) -> dict[str, Any]:
         ]
     bar.close()
     write_json(path, found | {"rate": rate, "shots": finder.shots})
-    return read(path)
+    return read_json(path)
 
 
 def frozen(bench: Bench, name: str, kind: str, seed: int) -> Params:
@@ -500,7 +501,7 @@ def controls(bench: Bench, name: str) -> dict[str, Any]:
     """Measure the mean code, one code for all known tasks, and the path of two."""
     path, preset = bench.out / name / "controls.json", bench.preset
     if path.exists():
-        return read(path)
+        return read_json(path)
     finder, known = finder_of(bench, name), preset.known
     rate = later_tasks(bench, name)["rate"]
     found: dict[str, Any] = {"mean": [], "single": [], "path": []}
@@ -563,7 +564,8 @@ def main(
         rows=chosen.rows,
     )
     shots_of(chosen, data)
-    claim(out, preset, chosen)
+    settings = {"preset": preset} | dataclasses.asdict(chosen)
+    claim(out, settings, what="what was made")
     net = TARGETS[chosen.target](data.train.images.shape[2:], data.classes)
     bench = Bench(chosen, data, net, out)
     found: dict[str, Any] = {"preset": preset, "seeds": chosen.seeds}
@@ -577,174 +579,12 @@ def main(
     found["later"] = {name: later_tasks(bench, name) for name in asked}
     found["controls"] = {name: controls(bench, name) for name in hypernetworks}
     write_json(out / "result.json", found)
-    text = report(found)
+    text = task_answers(found)
     (out / "answers.md").write_text(text)
     pictures = ", ".join(path.name for path in plot.save_tasks(out))
     print(text)
     print(f"answers: {out}/answers.md   pictures: {pictures}")
     return found
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read a file of numbers.
-
-    Raises:
-      RunError: it is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged ({error}); delete it") from error
-
-
-def claim(out: Path, preset: str, chosen: Preset) -> None:
-    """Make the folder, or check that it holds this very experiment.
-
-    Raises:
-      UsageError: it holds another, or something else.
-    """
-    path = out / "settings.json"
-    asked = json.loads(json.dumps({"preset": preset} | dataclasses.asdict(chosen)))
-    if path.exists():
-        stored = read(path)
-        other = [name for name in asked if stored.get(name) != asked[name]]
-        if other:
-            raise UsageError(
-                f"{out} was made with another {', '.join(other)}; name a new --out"
-            )
-        return
-    if out.is_file() or (out.exists() and any(out.iterdir())):
-        raise UsageError(f"--out {out} holds something else; name a new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, asked)
-
-
-def spread(values: Any) -> tuple[float, float]:
-    """Return mean and standard deviation over seeds, in percent."""
-    values = 100 * np.asarray(values, float)
-    return values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0
-
-
-def said(values: Any) -> str:
-    """Spell a mean and its deviation."""
-    return "{:.2f} ± {:.2f}".format(*spread(values))
-
-
-def per_seed(found: dict[str, Any], kind: str, name: str) -> np.ndarray:
-    """Return test accuracies, means over tasks: [s], or [s, shots] for new tasks."""
-    if kind == "multitask":
-        return np.mean(found["multitask"][name]["test"], axis=1)
-    return np.mean(found["later"][name][kind], axis=1)
-
-
-def rows(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a table in Markdown; the first line has the heads."""
-    laid = ["| " + " | ".join(line) + " |" for line in lines]
-    return [laid[0], "|" + " --- |" * len(lines[0]), *laid[1:]]
-
-
-def report(found: dict[str, Any]) -> str:
-    """Write the tables and answer the two claims with their numbers."""
-    lines = [
-        f"# {found['preset']}: {found['seeds']} seeds, test accuracy in percent",
-        "",
-    ]
-    heads = ["", "test accuracy", "parameters", "x target", "s per seed", "rate"]
-    table = [heads]
-    for name, each in found["multitask"].items():
-        broken = each["finite"].count(False)
-        seconds = each["seconds"]
-        table.append(
-            [
-                name + (f" ({broken} broken)" if broken else ""),
-                said(per_seed(found, "multitask", name)),
-                f"{each['parameters']:,}",
-                f"{each['parameters'] / each['target']:.2f}",
-                "" if seconds is None else f"{seconds:.0f}",
-                f"{each['rate']:g}",
-            ]
-        )
-    names = {kind: ", ".join(each) for kind, each in found["names"].items()}
-    lines += [f"## All tasks at once ({names['known']})", "", *rows(table), ""]
-    for kind in later_kinds(found):
-        lines += [f"## {kind.capitalize()} tasks ({names[kind]}), all else frozen", ""]
-        lines += [*rows(later_table(found, kind)), ""]
-    lines += ["## One code for all known tasks", ""]
-    table = [["", "own codes", "one learned code", "mean code"]]
-    for name, each in found["controls"].items():
-        single, mean = (np.mean(each[kind], axis=1) for kind in ("single", "mean"))
-        own = per_seed(found, "multitask", name)
-        table.append([name, said(own), said(single), said(mean)])
-    lines += [*rows(table), "", "## The two claims", "", *answers(found)]
-    return "\n".join(lines) + "\n"
-
-
-def later_kinds(found: dict[str, Any]) -> list[str]:
-    """Name the kinds of tasks that came later."""
-    return [kind for kind in ("new", "recombined") if found["names"][kind]]
-
-
-def later_table(found: dict[str, Any], kind: str) -> list[list[str]]:
-    """Lay out accuracies by examples of each class."""
-    shots = next(iter(found["later"].values()))["shots"]
-    table = [["examples of each class", *map(str, shots[:-1]), f"all {shots[-1]}"]]
-    for name in found["later"]:
-        each = per_seed(found, kind, name)
-        table.append([name, *(said(each[:, i]) for i in range(len(shots)))])
-    return table
-
-
-def answers(found: dict[str, Any]) -> list[str]:
-    """Answer the claims, whichever way they fall."""
-    if not set(HYPERNETWORKS) <= set(found["multitask"]):
-        return [f"Not asked: they need {', '.join(HYPERNETWORKS)}."]
-    lines = []
-    reference = per_seed(found, "multitask", "chunked")
-    for name in ("sparse-linear", "sparse-mlp"):
-        mine = per_seed(found, "multitask", name)
-        deviation = spread(reference)[1]
-        holds = spread(mine)[0] >= spread(reference)[0] - deviation
-        answer = "yes" if holds else "no"
-        lines.append(
-            f"- Claim 1, {name} matches chunked at many tasks: **{answer}**. "
-            f"{said(mine)} against {said(reference)}: to match is to reach the mean of "
-            f"chunked less its deviation, {spread(reference)[0] - deviation:.2f}."
-        )
-    for kind in later_kinds(found):
-        lines += [compare(found, kind, other) for other in ("chunked", "sparse-mlp")]
-    return lines
-
-
-def student(seeds: int) -> float:
-    """Return the 97.5 % quantile of Student's t for so many seeds."""
-    quantiles = {3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31}
-    return np.inf if seeds < 3 else quantiles.get(seeds, 2.26)
-
-
-def compare(found: dict[str, Any], kind: str, other: str) -> str:
-    """Compare the sparse linear hypernetwork with another at tasks that come later.
-
-    Differences are paired by seed; one whose 95 % interval (Student's t) has zero in it
-    decides nothing, and two seeds never do.
-    """
-    mine, theirs = (per_seed(found, kind, name) for name in ("sparse-linear", other))
-    gains = 100 * (mine - theirs)
-    found_by = []
-    shots = found["later"][other]["shots"]
-    for label, gain in [("all numbers of examples", gains.mean(axis=1))] + [
-        (f"{number}", gains[:, i]) for i, number in enumerate(shots)
-    ]:
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-        sure = abs(gain.mean()) > student(len(gain)) * error
-        answer = ("yes" if gain.mean() > 0 else "no") if sure else "undecided"
-        found_by.append((label, f"{gain.mean():+.2f} ± {error:.2f}", answer))
-    (_, whole, verdict), *parts = found_by
-    by = ", ".join(f"{label}: {text}" for label, text, _ in parts)
-    return (
-        f"- Claim 2, sparse-linear is better than {other} at {kind} tasks: "
-        f"**{verdict}**. Mean gain over all numbers of examples {whole} points "
-        f"(standard error over seeds); by examples of each class: {by}."
-    )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

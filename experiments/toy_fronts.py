@@ -27,7 +27,6 @@ The losses that rules see are measured from the ideal point, so that every ray m
 front. `toy.json` has the numbers, `toy.npz` the fronts, `toy.png` the picture.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -43,10 +42,12 @@ from jaxpareto import cli, data, metrics, prefs, problems, scalarize, solvers, s
 from jaxpareto.data.digits import load_digits
 from jaxpareto.errors import UsageError, check_name, require
 from jaxpareto.problems import Problem, decode
+from jaxpareto.report import markdown
 from jaxpareto.rules import RULES, from_scalarisation, from_solver
 from jaxpareto.simplex import to_ray, unit_rays
 from jaxpareto.train import Hparams, Recipe, optimizers, train
-from jaxpareto.train.log import write_json
+from jaxpareto.train.folder import make_empty
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.types import Array, Conditioned, Key, Split, Weighting
 
 ASKED = 1000
@@ -298,11 +299,9 @@ def read_result(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what an earlier call has done, or start anew; refuse other settings."""
     if not (out / "toy.json").exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"--out {out} holds something else; name a new folder")
-        out.mkdir(parents=True, exist_ok=True)
+        make_empty(out)
         return {"settings": settings, "rules": {}}, {}
-    result = json.loads((out / "toy.json").read_text())
+    result = read_json(out / "toy.json", f"delete {out}")
     if result["settings"] != settings:
         raise UsageError(
             f"{out} holds a run with {result['settings']}; asked for {settings}: "
@@ -323,20 +322,20 @@ def write_result(out: Path, result: dict[str, Any], fronts: dict[str, Any]) -> N
 def table(result: dict[str, Any], rules: Sequence[str], names: Sequence[str]) -> str:
     """Lay out the gap of each rule on each problem, and more of the first problem."""
     first = names[0]
-    lines = [
+    said = (
         f"Hypervolume gap of {ASKED} preferences to the true front; then, on {first}: "
-        "IGD, mean angle to the ray, distance from the ends, share in its sector.\n",
-        f"| rule | {' | '.join(names)} | IGD | angle | ends | inside | seconds |",
-        f"| --- |{' --- |' * (len(names) + 5)}",
-    ]
+        "IGD, mean angle to the ray, distance from the ends, share in its sector.\n\n"
+    )
+    lines = []
     for rule in rules:
         row = result["rules"][rule]
         gaps = [f"{row['problems'][name]['gap']:.5f}" for name in names]
         found = row["problems"][first]
         cells = [f"{found['igd']:.4f}", f"{found['angle']:.3f}", f"{found['ends']:.4f}"]
         cells += [f"{found['inside']:.3f}", f"{row['seconds']:.1f}"]
-        lines.append(f"| {rule} | {' | '.join(gaps + cells)} |")
-    return "\n".join(lines)
+        lines.append([rule, *gaps, *cells])
+    heads = ["rule", *names, "IGD", "angle", "ends", "inside", "seconds"]
+    return said + markdown(heads, lines)
 
 
 @style.styled

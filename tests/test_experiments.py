@@ -297,34 +297,6 @@ def test_task_hypernets_smoke_whole(tmp_path):
     assert np.mean(result["controls"]["sparse-linear"]["mean"]) < 0.95
 
 
-def test_the_claims_are_answered_by_their_numbers():
-    """Three seeds, two shots: surely better, surely worse, and nothing to tell."""
-    scores = {"chunked": [0.90, 0.91, 0.92], "sparse-linear": [0.90, 0.90, 0.905]}
-    scores["sparse-mlp"] = [0.88, 0.88, 0.88]
-    later = {"chunked": 0.7, "sparse-linear": 0.8, "sparse-mlp": 0.81}
-    jitter = {"sparse-linear": [0.0, 0.01, 0.02], "sparse-mlp": [0.04, 0.0, -0.04]}
-    found = {
-        "multitask": {k: {"test": [[x] for x in v]} for k, v in scores.items()},
-        "later": {
-            name: {
-                "shots": [1, 5],
-                "new": [[[x + y, x + y]] for y in jitter.get(name, [0.0] * 3)],
-            }
-            for name, x in later.items()
-        },
-        "names": {"new": ["8-9"], "recombined": []},
-    }
-    one, two, three, four = task_hypernets.answers(found)
-    assert "sparse-linear matches chunked at many tasks: **yes**" in one
-    assert "90.17 ± 0.29 against 91.00 ± 1.00" in one and "deviation, 90.00" in one
-    assert "sparse-mlp matches chunked at many tasks: **no**" in two
-    assert (
-        "better than chunked at new tasks: **yes**" in three
-        and "+11.00 ± 0.58" in three
-    )
-    assert "better than sparse-mlp at new tasks: **undecided**" in four
-
-
 def test_the_corner_is_what_each_network_does_at_its_own_task():
     front = {"losses": [[0.5, 9.0], [9.0, 1.0]], "reference": [2.0, 2.0]}
     front["accuracies"] = [[0.8, 0.1], [0.1, 0.5]]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.train.pieces import Clock, by_pieces, claim, progress, read_json
+from jaxpareto.train.folder import claim
+from jaxpareto.train.log import read_json
+from jaxpareto.train.pieces import Clock, by_pieces, progress
 
 MEMBERS = {"step": np.array([1.0, 10.0, 100.0], np.float32)}
 

@@ -5,7 +5,6 @@ of the `target`), `later` (accuracies [s, t, shots] by kind, and the `shots`) an
 `controls` (`path` [s, 2, points]); `names` has the names of the tasks, by kind.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from jaxpareto import style
 from jaxpareto.errors import RunError, UsageError, require
+from jaxpareto.train.log import read_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +49,12 @@ def save_tasks(folder: str | Path) -> list[Path]:
         raise UsageError(f"{folder} holds no finished experiment (no {path})")
     figures = {"multitask": multitask, "later": later, "path": path_of_codes}
     files = []
+    found = read_json(path)
     try:
-        found = json.loads(path.read_text())
         with rc_context(style.STYLE):
             drawn = {name: draw(found) for name, draw in figures.items()}
-    except (json.JSONDecodeError, KeyError) as error:
-        raise RunError(f"{path} is damaged ({error}); delete it") from error
+    except KeyError as error:
+        raise RunError(f"{path} is damaged (no {error}); delete it") from error
     for name, figure in drawn.items():
         if figure is not None:
             files.append(style.save(figure, Path(folder) / f"{name}.png"))

@@ -5,14 +5,13 @@
 Optuna knows, `tensorboard/` is there when asked for.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxpareto import style
-from jaxpareto.errors import RunError, UsageError, require
+from jaxpareto.errors import UsageError, require
 from jaxpareto.search import board, figures, study, table
 from jaxpareto.search.group import FAILED, FINISHED, PRUNED, Group, Row
 from jaxpareto.search.plan import Plan
@@ -20,7 +19,8 @@ from jaxpareto.search.run import AT_ONCE
 from jaxpareto.search.run import run as train
 from jaxpareto.search.source import Problem
 from jaxpareto.search.space import Point, Range, Space
-from jaxpareto.train.log import Progress, write_json
+from jaxpareto.train.folder import claim
+from jaxpareto.train.log import Progress
 
 
 @dataclass
@@ -51,29 +51,12 @@ class Run:
         require("matplotlib", "plot")
         if self.tensorboard:
             require("tensorboardX", "tensorboard")
-        path, settings = self.folder / "search.json", json.loads(json.dumps(settings))
-        if self.folder.is_file():
-            raise UsageError(f"--out {self.folder} is a file; name a folder")
-        if not path.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
-                raise UsageError(f"{self.folder} is not empty and holds no search")
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return write_json(path, settings)
-        if not resume:
+        if (self.folder / "search.json").exists() and not resume:
             raise UsageError(
                 f"{self.folder} holds a search; name a new --out, or continue it with "
                 "--resume"
             )
-        try:
-            stored = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise RunError(f"{path} is damaged: {error}") from error
-        other = [name for name in settings if stored.get(name) != settings[name]]
-        if other:
-            raise UsageError(
-                f"{self.folder} holds a search with another {', '.join(other)}; name "
-                "a new --out"
-            )
+        claim(self.folder, settings, file="search.json", what="a search")
 
     def by_list(self, points: Sequence[Point], *, at_once: int = AT_ONCE) -> list[Row]:
         """Train the points that are not in the table yet; return the whole table."""

@@ -1,22 +1,22 @@
 """The folder of a run: what may be written where, and the settings that it keeps.
 
-`config.json` holds the settings and what they were run with. It is written once; a run
-that continues must ask for the same settings.
+`config.json` of a run holds its settings and what they were run with, `settings.json`
+those of an experiment. They are written once; whoever continues must ask for the same.
 """
 
 import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxpareto.errors import RunError, UsageError
-from jaxpareto.train.log import write_json
+from jaxpareto.errors import UsageError
+from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.processes import wait_for_all
 
 _PACKAGES = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -37,6 +37,72 @@ def differences(stored: Any, asked: Any) -> Iterator[str]:
         old, new = getattr(stored, each.name), getattr(asked, each.name)
         if old != new:
             yield f"{flag(each.name)} was {old}, now {new}"
+
+
+def make_empty(folder: Path) -> None:
+    """Make a folder that nothing is in yet.
+
+    Raises:
+      UsageError: it is a file, or holds something.
+    """
+    if folder.is_file():
+        raise UsageError(f"--out {folder} is a file; name a folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} is not empty and holds something else; name a new --out"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_same(
+    stored: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    said: str,
+    remedy: str = "name a new --out",
+) -> None:
+    """Refuse to go on with other settings than those that are stored.
+
+    Args:
+      stored: as read back from JSON.
+      asked: for; may hold what JSON turns into lists.
+      said: how the line begins, as `"runs/x holds a run"`.
+      remedy: how it ends.
+
+    Raises:
+      UsageError: a setting differs; the line names it.
+
+    >>> check_same({"epochs": 3, "sizes": [1, 2]}, {"epochs": 3, "sizes": (1, 2)}, "x")
+    """
+    asked = json.loads(json.dumps(asked))
+    other = [name for name in asked if stored.get(name) != asked[name]]
+    if other:
+        raise UsageError(f"{said} with another {', '.join(other)}; {remedy}")
+
+
+def claim(
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    file: str = "settings.json",
+    what: str = "a run",
+) -> None:
+    """Make the folder of an experiment, or check that it holds this very one.
+
+    Args:
+      folder: its own.
+      settings: what it must be given again to go on.
+      file: in the folder, that keeps them.
+      what: it is, in words.
+
+    Raises:
+      UsageError: the folder is a file, or holds something else.
+      RunError: the file is damaged.
+    """
+    path = folder / file
+    if path.exists():
+        return check_same(read_json(path), settings, f"{folder} holds {what}")
+    make_empty(folder)
+    write_json(path, settings)
 
 
 def check_folder(
@@ -85,10 +151,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no run (there is no {path})")
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged: {error}") from error
+    return read_json(path, "start the run anew")
 
 
 def write_config(folder: Path, config: Any, **more: Any) -> None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jaxpareto.errors import require
+from jaxpareto.errors import RunError, require
 from jaxpareto.train.processes import speaks
 
 
@@ -25,6 +25,18 @@ def write_json(path: Path, content: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def read_json(path: Path, remedy: str = "delete it") -> Any:
+    """Read a JSON file, as `write_json` writes them.
+
+    Raises:
+      RunError: the file is damaged; the line names it and what to do.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is damaged ({error}); {remedy}") from error
 
 
 class Metrics:

@@ -4,18 +4,16 @@ Between two pieces the members lie on the host, in their own order, and a checkp
 holds them: it can be read back on a machine of other devices.
 """
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxpareto.errors import RunError, UsageError
 from jaxpareto.train.checkpoint import Checkpoints
-from jaxpareto.train.log import Progress, write_json
+from jaxpareto.train.log import Progress, read_json, write_json
 from jaxpareto.train.members import over_members, places
 
 Watch = Callable[[int, Any], None]
@@ -86,43 +84,6 @@ def by_pieces(
 def _at(pytree: Any, index: np.ndarray) -> Any:
     """Take members [i] of leaves [s, ...]."""
     return jax.tree.map(lambda x: np.asarray(x)[index], pytree)
-
-
-def claim(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder of an experiment, or check that it holds this very one.
-
-    `settings.json` in it says which.
-
-    Raises:
-      UsageError: it is a file, or holds something else.
-      RunError: `settings.json` is damaged.
-    """
-    path, settings = folder / "settings.json", json.loads(json.dumps(settings))
-    if folder.is_file():
-        raise UsageError(f"--out {folder} is a file; name a folder")
-    if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty and holds something else")
-        folder.mkdir(parents=True, exist_ok=True)
-        return write_json(path, settings)
-    stored = read_json(path)
-    other = [name for name in settings if stored.get(name) != settings[name]]
-    if other:
-        raise UsageError(
-            f"{folder} holds a run with another {', '.join(other)}; name a new --out"
-        )
-
-
-def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote.
-
-    Raises:
-      RunError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise RunError(f"{path} is damaged ({error}); delete it") from error
 
 
 def progress(
