@@ -12,6 +12,7 @@ import numpy as np
 from jaxpareto import prefs, tree
 from jaxpareto.rules import RULES
 from jaxpareto.train import Hparams, Recipe, init, optimizers, step
+from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.types import Conditioned, Split, Weighting
 
 BATCH = 256
@@ -41,6 +42,7 @@ def stepper(
     gram_of: str = "phi",
     tasks: int = 2,
     batch: int = BATCH,
+    microbatch: int | None = None,
 ) -> Program:
     """Compile `steps` steps, as they are inside the training loop.
 
@@ -55,7 +57,11 @@ def stepper(
       gram_of: whose gradients a solver compares.
       tasks: `m`, heads of the network.
       batch: images in a step.
+      microbatch: of them that go through a network at once; None is what is chosen.
     """
+    if microbatch is None:
+        image = jax.ShapeDtypeStruct((36, 36), jnp.float32)
+        microbatch = choose_microbatch(network, tasks, image)
     recipe = Recipe(
         conditioned=network,
         rule=rule,
@@ -64,6 +70,7 @@ def stepper(
         prefs_per_step=k,
         split_batch=split,
         gram_of=gram_of,
+        microbatch=microbatch,
     )
     images = jax.random.randint(jax.random.key(1), (steps, batch, 36, 36), 0, 256)
     labels = jax.random.randint(jax.random.key(2), (steps, batch, tasks), 0, 10)

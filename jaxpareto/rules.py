@@ -75,7 +75,9 @@ def from_scalarisation(scalarisation: scalarize.Scalarisation) -> Weighting:
         weights = jax.vmap(one, (0, None, 0))(losses, None, prefs)
         return Weighed(weights, _sound(losses, weights))
 
-    return Weighting(weigh, needs_gram=False)
+    # Only a plane has the same slope everywhere.
+    flat = scalarisation is scalarize.linear
+    return Weighting(weigh, needs_gram=False, needs_losses=not flat)
 
 
 @cache

@@ -126,10 +126,13 @@ class Weighting(NamedTuple):
     Attributes:
       weigh: `weigh(losses [k, m], grams [k, m, m] or None, prefs [k, m]) -> Weighed`.
       needs_gram: whether it reads the Gramians, which cost m backward passes.
+      needs_losses: whether the weights depend on the losses. Where they do not they
+        are known before the networks are judged, which may save a forward pass.
     """
 
     weigh: Callable[[Array, Array | None, Array], Weighed]
     needs_gram: bool
+    needs_losses: bool = True
 
 
 Sampler = Callable[..., Array]

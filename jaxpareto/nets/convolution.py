@@ -33,7 +33,7 @@ FORMS = ("banded", "shifted", "native")
 
 # Narrowest matrix product that keeps the CPU's vector units busy: the LeNet's step took
 # 49 ms at 64 and 58 ms at 128 (2 cores with AVX2, 8 preferences share a batch of 256).
-_MIN_COLUMNS = 64
+_MIN_COLUMNS = 40
 
 # Fewest channels for which each shifted image is worth a product of its own: with one
 # channel the gradient of a 7x7 kernel took 90 ms so, and 58 ms as one product of all 49

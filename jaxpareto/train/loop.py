@@ -163,7 +163,8 @@ def _placed(
         out = devices.same
         data = devices.data(batches.data)
         key = devices.everywhere(key)
-        recipe = recipe._replace(layout=devices.layout(split_batch=recipe.split_batch))
+        layout = devices.layout(split_batch=recipe.split_batch)
+        recipe = recipe._replace(layout=layout, microbatch=0)
     run = jax.jit(
         partial(run_steps, recipe, batches),
         static_argnames="count",

@@ -24,6 +24,7 @@ from jaxpareto.train.config import Config, configure
 from jaxpareto.train.evaluate import score, summarise
 from jaxpareto.train.log import write_json
 from jaxpareto.train.mesh import Devices
+from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.train.processes import speaks
 from jaxpareto.train.step import Hparams, Recipe, init
 from jaxpareto.types import Array, Conditioned, Net, Params, Tasks
@@ -219,8 +220,10 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
         sampler = prefs.fixed(own)
     else:
         sampler = prefs.SAMPLERS[config.sampler](m, config.alpha)
+    conditioned = make_conditioned(config, shape)
+    image = jax.ShapeDtypeStruct(shape.image, jnp.float32)
     return Recipe(
-        conditioned=make_conditioned(config, shape),
+        conditioned=conditioned,
         rule=config.weighting(),
         sampler=sampler,
         optimizer=optimizers.optimizer(
@@ -238,6 +241,7 @@ def make_recipe(config: Config, shape: Shape, steps: int) -> Recipe:
         steps=steps,
         penalty=config.penalty,
         average=config.average,
+        microbatch=choose_microbatch(conditioned, m, image),
     )
 
 

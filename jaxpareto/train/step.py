@@ -23,6 +23,7 @@ from jaxpareto.data import Batches, Look
 from jaxpareto.data.batches import count_rows
 from jaxpareto.errors import UsageError
 from jaxpareto.metrics import cross_entropy
+from jaxpareto.train.microbatch import mean_over
 from jaxpareto.tree import gramian, jacobian
 from jaxpareto.types import (
     Array,
@@ -109,6 +110,9 @@ class Recipe(NamedTuple):
       one_by_one: whether the k networks are trained one after another instead of all
         at once, which a sparse hypernetwork is for on a CPU: XLA takes long to add up
         what k networks say of one number.
+      microbatch: how many examples go through the networks at once, about, where the
+        losses are means over examples; 0 is all of them. `choose_microbatch` says what
+        suits; a network that drops units at random draws them anew for each piece.
       losses: `losses(outputs, labels) -> [m]`, of a batch.
       gram_of: whose gradients a solver compares: `"phi"`, as in the papers, or
         `"params"`, those of the generated network (cheaper: one backward pass through
@@ -128,6 +132,7 @@ class Recipe(NamedTuple):
     prefs_per_step: int = 1
     split_batch: bool = False
     one_by_one: bool = False
+    microbatch: int = 0
     losses: Callable[[Any, Any], Array] = mean_cross_entropy
     gram_of: str = "phi"
     steps: int = 0
@@ -244,20 +249,32 @@ def _averaged(recipe: Recipe, state: State, phi: Params) -> Params:
     return jax.tree.map(lambda a, p: keep * a + (1.0 - keep) * p, state.average, phi)
 
 
+def _networks(recipe: Recipe, phi: Params, prefs: Array) -> Params:
+    """Make the networks of the preferences [k, m]: parameters with an axis [k]."""
+    params_of = partial(recipe.conditioned.params, phi)
+    if recipe.one_by_one:
+        return jax.lax.map(params_of, prefs)
+    return jax.vmap(params_of)(prefs)
+
+
 def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -> Any:
     """Map `function(pref, batch, key, *more)` over the k preferences."""
+    k, split = len(at.prefs), recipe.split_batch
+    rows = jax.tree.leaves(at.batch)[0].shape[1 if split else 0]
+    together = max(1, recipe.microbatch // rows) if recipe.microbatch else k
     if recipe.one_by_one:
-        prefs, batch, keys = at
+        together = 1
+    if together >= k:
+        axes = (0, 0 if split else None, 0, *(0 for _ in more))
+        return jax.vmap(function, axes)(*at, *more)
 
-        def one(at: Any) -> Any:
-            mine, (pref, key, *more) = at
-            return function(pref, mine if recipe.split_batch else batch, key, *more)
+    def one(at: Any) -> Any:
+        mine, (pref, key, *more) = at
+        return function(pref, mine if split else batch, key, *more)
 
-        parts = batch if recipe.split_batch else None
-        return jax.lax.map(one, (parts, (prefs, keys, *more)))
-    axis = 0 if recipe.split_batch else None
-    axes = (0, axis, 0, *(0 for _ in more))
-    return jax.vmap(function, axes)(*at, *more)
+    prefs, batch, keys = at
+    given = (batch if split else None, (prefs, keys, *more))
+    return jax.lax.map(one, given, batch_size=together if together > 1 else None)
 
 
 def _judge(recipe: Recipe, params: Params, batch: Split, key: Key) -> Array:
@@ -267,24 +284,75 @@ def _judge(recipe: Recipe, params: Params, batch: Split, key: Key) -> Array:
     return recipe.losses(outputs, batch.labels)
 
 
+def _losses(
+    recipe: Recipe, pref: Array, batch: Split, key: Key, params: Params
+) -> Array:
+    """Return the losses [m] at one preference."""
+    del pref
+    judge = partial(_judge, recipe, params)
+    return mean_over(judge, batch, key, recipe.microbatch)
+
+
+def _slope(
+    recipe: Recipe,
+    pref: Array,
+    batch: Split,
+    key: Key,
+    params: Params,
+    weights: Array,
+) -> tuple[Array, Params]:
+    """Return the losses [m] and the gradient of their weighted sum in the network."""
+    del pref
+
+    def piece(batch: Split, key: Key) -> tuple[Array, Params]:
+        def weighted(params: Params) -> tuple[Array, Array]:
+            losses = _judge(recipe, params, batch, key)
+            return jnp.dot(weights, losses), losses
+
+        gradient, losses = jax.grad(weighted, has_aux=True)(params)
+        return losses, gradient
+
+    return mean_over(piece, batch, key, recipe.microbatch)
+
+
+def _rows(
+    recipe: Recipe, pref: Array, batch: Split, key: Key, params: Params
+) -> tuple[Array, Params]:
+    """Return the losses [m] and their gradients in the network, rows [m, ...]."""
+    del pref
+
+    def piece(batch: Split, key: Key) -> tuple[Array, Params]:
+        return jacobian(lambda params: _judge(recipe, params, batch, key), params)
+
+    return mean_over(piece, batch, key, recipe.microbatch)
+
+
 def _through_losses(
     recipe: Recipe, phi: Params, at: Where
 ) -> tuple[Params, Array, Weighed]:
     """Weigh by the losses alone, and go backward once."""
+    k = recipe.prefs_per_step
+    params, pull_back = jax.vjp(lambda phi: _networks(recipe, phi, at.prefs), phi)
 
-    def objective(phi: Params) -> tuple[Array, tuple[Array, Weighed]]:
-        def losses_at(pref: Array, batch: Split, key: Key) -> Array:
-            return _judge(recipe, recipe.conditioned.params(phi, pref), batch, key)
+    def losses_of(params: Params) -> Array:
+        return _each(recipe, partial(_losses, recipe), at, params)
 
-        losses = _each(recipe, losses_at, at)
-        seen, prefs = recipe.layout.whole((jax.lax.stop_gradient(losses), at.prefs))
-        weighed = recipe.rule.weigh(seen, None, prefs)
-        weighed = jax.lax.stop_gradient(weighed)
-        value = jnp.mean(jnp.sum(weighed.weights * losses, axis=1))
-        return value, (losses, weighed)
+    def weigh(losses: Array) -> Weighed:
+        losses, prefs = recipe.layout.whole((losses, at.prefs))
+        return recipe.rule.weigh(losses, None, prefs)
 
-    gradient, (losses, weighed) = jax.grad(objective, has_aux=True)(phi)
-    return gradient, losses, weighed
+    if recipe.microbatch:
+        # Each piece goes forward and backward while it is in the cache: the weights
+        # must be known before, and a rule that reads the losses costs a pass for them.
+        seen = losses_of(params) if recipe.rule.needs_losses else at.prefs
+        share = weigh(seen).weights / k
+        losses, slopes = _each(recipe, partial(_slope, recipe), at, params, share)
+        weighed = weigh(losses)
+    else:
+        losses, back = jax.vjp(losses_of, params)
+        weighed = weigh(losses)
+        (slopes,) = back(weighed.weights / k)
+    return pull_back(slopes)[0], losses, weighed
 
 
 def _through_gramians(
@@ -294,24 +362,16 @@ def _through_gramians(
     params_of, k = recipe.conditioned.params, recipe.prefs_per_step
 
     def rows_in_phi(pref: Array, batch: Split, key: Key) -> tuple[Array, Params]:
-        return jacobian(
-            lambda phi: _judge(recipe, params_of(phi, pref), batch, key), phi
-        )
-
-    def rows_in_params(
-        pref: Array, batch: Split, key: Key, params: Params
-    ) -> tuple[Array, Params]:
-        del pref
-        return jacobian(lambda params: _judge(recipe, params, batch, key), params)
+        params, pull_back = jax.vjp(lambda phi: params_of(phi, pref), phi)
+        losses, rows = _rows(recipe, pref, batch, key, params)
+        return losses, jax.vmap(pull_back)(rows)[0]
 
     if recipe.gram_of == "phi":
         losses, rows = _each(recipe, rows_in_phi, at)
         pull_back = None
     else:
-        params, pull_back = jax.vjp(
-            lambda phi: jax.vmap(partial(params_of, phi))(at.prefs), phi
-        )
-        losses, rows = _each(recipe, rows_in_params, at, params)
+        params, pull_back = jax.vjp(lambda phi: _networks(recipe, phi, at.prefs), phi)
+        losses, rows = _each(recipe, partial(_rows, recipe), at, params)
     seen = losses, jax.vmap(gramian)(rows), at.prefs
     weighed = recipe.rule.weigh(*recipe.layout.whole(seen))
     share = weighed.weights / k

@@ -109,7 +109,7 @@ def _placed(
         data = jax.device_put(batches.data)
     else:
         layout = devices.layout(split_batch=recipe.split_batch, members=True)
-        recipe = recipe._replace(layout=layout)
+        recipe = recipe._replace(layout=layout, microbatch=0)
         axis, out = NETWORKS, (devices.at(NETWORKS), devices.same)
         data, keys, hparams = devices.everywhere((batches.data, keys, hparams))
 

@@ -1,0 +1,115 @@
+"""A batch in pieces: the same losses, weights and gradients as in one piece."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxpareto import conditioned, prefs
+from jaxpareto.nets import lenet, mlp
+from jaxpareto.nets.layers import dropout
+from jaxpareto.rules import RULES
+from jaxpareto.train import Hparams, Recipe, init, microbatch, optimizers, step
+from jaxpareto.types import Split
+
+KEY = jax.random.key(0)
+stepped = jax.jit(step, static_argnums=0)
+
+
+def network():
+    return conditioned.chunked(mlp((6, 6), widths=(8,)), 2, KEY, chunk_size=64, width=8)
+
+
+def recipe(made, rule="linear", **settings):
+    wishes = np.random.default_rng(0).dirichlet([1.0, 1.0], 4).astype(np.float32)
+    return Recipe(
+        conditioned=made,
+        rule=RULES[rule],
+        sampler=prefs.fixed(wishes),
+        optimizer=optimizers.optimizer("sgd", "constant", steps=1),
+        prefs_per_step=4,
+        **settings,
+    )
+
+
+def batch(rows=24):
+    draw = np.random.default_rng(1)
+    return Split(
+        jnp.asarray(draw.integers(0, 256, (rows, 6, 6)), jnp.uint8),
+        jnp.asarray(draw.integers(0, 10, (rows, 2)), jnp.int32),
+    )
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(
+    ("rule", "gram_of"),
+    [
+        ("linear", "phi"),  # weights known before
+        ("stch", "phi"),  # weights read off the losses
+        ("hypervolume", "phi"),  # and off those of all networks
+        ("epo", "phi"),  # off the gradients
+        ("epo", "params"),
+    ],
+)
+def test_pieces_change_nothing(rule, gram_of, split):
+    """One by one in pieces, together in pieces, and several at once: one step each."""
+    mine = recipe(network(), rule, split_batch=split, gram_of=gram_of)
+    hparams = Hparams(0.1)
+    state = jax.jit(init, static_argnums=0)(mine, KEY, hparams)
+    whole, info = stepped(mine, state, batch(), hparams)
+    for size in (2, 12):  # of 24, or of 6 each: below and above a network's share
+        pieces = mine._replace(microbatch=size)
+        after, seen = stepped(pieces, state, batch(), hparams)
+        chex.assert_trees_all_close(after.phi, whole.phi, atol=2e-6)
+        chex.assert_trees_all_close(seen, info, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_do_not_read_the_losses_say_so():
+    """What a rule says of itself, against what its weights do."""
+    wishes = jnp.array([[0.3, 0.7], [0.6, 0.4]])
+    for rule in RULES.values():
+        if rule.needs_gram:
+            continue
+        first, second = (
+            rule.weigh(losses, None, wishes).weights
+            for losses in (jnp.array([[1.0, 2.0], [2.0, 1.5]]), jnp.eye(2) + 0.5)
+        )
+        assert rule.needs_losses or (first == second).all()
+    assert not RULES["linear"].needs_losses
+
+
+def test_a_mean_over_pieces_is_the_mean():
+    x = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+
+    def mean(piece, key):
+        return {"mean": piece.mean(axis=0), "rows": jnp.float32(len(piece))}
+
+    for size, rows in ((0, 24), (5, 6), (7, 8), (24, 24), (100, 24)):
+        found = jax.jit(partial(microbatch.mean_over, mean, size=size))(x, KEY)
+        assert found["rows"] == rows
+        np.testing.assert_allclose(found["mean"], x.mean(axis=0), atol=1e-6)
+
+
+def test_each_piece_has_a_key_of_its_own():
+    """With one mask for both pieces the mean would be that of half as many draws."""
+
+    def dropped(piece, key):
+        return jnp.ravel(dropout(key, piece, 0.5))
+
+    ones = jnp.ones((2, 100))
+    mean = microbatch.mean_over(dropped, ones, KEY, 1)
+    assert set(np.asarray(mean)) == {0.0, 1.0, 2.0}
+
+
+def test_a_cpu_takes_fewer_of_larger_networks_and_an_accelerator_all():
+    image = jax.ShapeDtypeStruct((36, 36), jnp.float32)
+    small, large = (
+        conditioned.chunked(net, 2, KEY, chunk_size=1000)
+        for net in (mlp((36, 36)), lenet())
+    )
+    choose = microbatch.choose_microbatch
+    assert choose(small, 2, image, "cpu") > choose(large, 2, image, "cpu") > 1
+    assert choose(large, 2, image, "gpu") == choose(large, 2, image, "tpu") == 0
