@@ -1,8 +1,11 @@
 """What a program sets before JAX starts. The library itself sets nothing."""
 
 import os
+import sys
+import tempfile
 from collections.abc import MutableMapping
 from importlib import metadata
+from pathlib import Path
 
 _FLAG = "--xla_cpu_use_fusion_emitters"
 _DEVICES = "--xla_force_host_platform_device_count"
@@ -43,6 +46,48 @@ def one_device_per_core(environ: MutableMapping[str, str] = os.environ) -> None:
     flags = environ.get("XLA_FLAGS", "")
     if _DEVICES not in flags:
         environ["XLA_FLAGS"] = f"{flags} {_DEVICES}={_cores()}".strip()
+
+
+def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> Path | None:
+    """Let JAX keep compiled programs on disk, so that a second start compiles nothing.
+
+    They lie in `~/.cache/jaxpareto/jax`, or under `XDG_CACHE_HOME`, up to 2 GiB; those
+    not used for longest go first. `JAX_COMPILATION_CACHE_DIR` names another place, and
+    `JAX_ENABLE_COMPILATION_CACHE=false` keeps none.
+
+    Returns:
+      The folder; None where it cannot be written to, or the caller has chosen one.
+
+    >>> keep_compiled({"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}) is None
+    True
+    """
+    if _KEPT[0] in environ:
+        return None
+    home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "jaxpareto" / "jax"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return None
+    # What compiles sooner than it is looked up is not kept.
+    for name, value in zip(_KEPT, (str(folder), 0.2, -1, 2 * 2**30), strict=True):
+        if name in environ:
+            continue
+        environ[name] = str(value)
+        # JAX reads the environment when it is imported.
+        if environ is os.environ and (jax := sys.modules.get("jax")):
+            jax.config.update(name.lower(), value)
+    return folder
+
+
+_KEPT = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+    "JAX_COMPILATION_CACHE_MAX_SIZE",
+)
 
 
 def _cores() -> int:

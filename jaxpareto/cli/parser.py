@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jaxpareto.backend import compile_quickly
+from jaxpareto.backend import compile_quickly, keep_compiled
 from jaxpareto.cli.devices import meet
 from jaxpareto.errors import RunError, UsageError
 
@@ -53,6 +53,7 @@ def guarded(
     debug = "--debug" in argv
     try:
         asked = make_parser().parse_args(argv)
+        keep_compiled()
         getattr(asked, "prepare", compile_quickly)()
         meet(asked)
         asked.run(asked)

@@ -1,0 +1,74 @@
+"""What a program sets before JAX starts: flags, and the place of what it compiles."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jaxpareto.backend import keep_compiled
+
+PROGRAM = """
+{before}
+import jax
+from jaxpareto.backend import keep_compiled
+print(keep_compiled())
+print(jax.jit(lambda x: (x * 2 + 1).sum())(jax.numpy.arange(5.0)))
+"""
+
+
+def start(home, before=""):
+    """Run a program that compiles, in a process of its own; say what it said."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environ |= {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu"}
+    # However soon it is compiled.
+    environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(before=before)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not done.stderr
+    return done.stdout.split()
+
+
+def kept(folder):
+    return {path.name for path in folder.glob("*-cache")}
+
+
+def test_a_second_start_finds_what_the_first_compiled(tmp_path):
+    folder = tmp_path / "jaxpareto" / "jax"
+    assert start(tmp_path) == [str(folder), "25.0"]
+    first = kept(folder)
+    assert first
+    # Also where JAX was imported before it was told.
+    assert start(tmp_path, "import jax.numpy") == [str(folder), "25.0"]
+    assert kept(folder) == first
+
+
+def test_a_choice_that_was_made_stays(tmp_path):
+    environ = {"JAX_COMPILATION_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path)}
+    assert keep_compiled(dict(environ)) is None and not any(tmp_path.iterdir())
+    environ = {"XDG_CACHE_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_MAX_SIZE": "5"}
+    assert keep_compiled(environ) == tmp_path / "jaxpareto" / "jax"
+    assert environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == "5"
+    assert environ["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "jaxpareto" / "jax")
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    environ = {"XDG_CACHE_HOME": str(tmp_path / "file")}
+    assert keep_compiled(environ) is None and len(environ) == 1
+
+
+@pytest.mark.parametrize("words", [["--version"], ["front", "--data", "nosuch"]])
+def test_the_command_still_says_what_it_says(words, tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", "jaxpareto.cli", *words, "--out", str(tmp_path / "x")],
+        env=os.environ | {"XDG_CACHE_HOME": "/dev/null"},
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == (0 if words[0] == "--version" else 2)
