@@ -15,8 +15,10 @@ preferences for a whole batch, images for a split one.
 """
 
 import argparse
+import contextlib
 import platform
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import jax
 import numpy as np
@@ -36,7 +38,11 @@ CASES = [
         (16, True),
     )
 ]
-TORCH_CASES = [("pytorch", k, False) for k in (1, 4, 16)] + [("pytorch", 8, True)]
+TORCH_CASES = [
+    *(("pytorch", k, False) for k in (1, 4, 16)),
+    ("pytorch", 8, True),
+    *(("torch.compile", k, False) for k in (1, 16)),
+]
 
 
 def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
@@ -50,77 +56,32 @@ def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
 
 
 def theirs(k: int, split: bool, steps: int) -> Callable[[], None]:
-    """Return the same for PHN's LeNet, written for eager PyTorch."""
-    import torch
-    from torch.nn import functional as F
+    """Return the same for PHN's LeNet in eager PyTorch."""
+    from _phn import Training
 
-    torch.manual_seed(0)
-    shapes = {
-        "conv0": (10, 1, 9, 9),
-        "conv1": (20, 10, 5, 5),
-        "hidden": (50, 500),
-        "task0": (10, 50),
-        "task1": (10, 50),
-    }
+    training = Training(k, steps, BATCH, split=split)
+    print(f"pytorch k={k}: {training.size:,} parameters")
+    return training.linear
 
-    class Hyper(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.body = torch.nn.Sequential(
-                torch.nn.Linear(2, 100),
-                torch.nn.ReLU(),
-                torch.nn.Linear(100, 100),
-                torch.nn.ReLU(),
-                torch.nn.Linear(100, 100),
-            )
-            heads = {}
-            for name, shape in shapes.items():
-                heads[f"{name}_weight"] = torch.nn.Linear(100, int(np.prod(shape)))
-                heads[f"{name}_bias"] = torch.nn.Linear(100, shape[0])
-            self.heads = torch.nn.ModuleDict(heads)
 
-        def forward(self, ray):
-            features = self.body(ray)
-            made = {name: head(features) for name, head in self.heads.items()}
-            return {
-                name: (made[f"{name}_weight"].view(shape), made[f"{name}_bias"])
-                for name, shape in shapes.items()
-            }
+def compiled(k: int, split: bool, steps: int) -> Callable[[], None]:
+    """Return the same with the losses through `torch.compile`."""
+    import _phn
 
-    def target(weights, x):
-        for name in ("conv0", "conv1"):
-            x = F.max_pool2d(F.relu(F.conv2d(x, *weights[name])), 2)
-        x = F.linear(x.flatten(1), *weights["hidden"])
-        return [F.linear(x, *weights[f"task{i}"]) for i in range(2)]
-
-    hyper = Hyper()
-    adam = torch.optim.Adam(hyper.parameters(), 1e-4)
-    print(f"pytorch k={k}: {sum(p.numel() for p in hyper.parameters()):,} parameters")
-    images = torch.rand(steps, BATCH, 1, 36, 36)
-    labels = torch.randint(0, 10, (steps, BATCH, 2))
-    simplex = torch.distributions.Dirichlet(torch.ones(2))
-
-    def go() -> None:
-        for x, y in zip(images, labels, strict=True):
-            adam.zero_grad()
-            parts = zip(x.chunk(k), y.chunk(k), strict=True) if split else [(x, y)] * k
-            loss = 0.0
-            for part, truth in parts:
-                ray = simplex.sample()
-                answers = target(hyper(ray), part)
-                for i in range(2):
-                    loss = loss + ray[i] * F.cross_entropy(answers[i], truth[:, i]) / k
-            loss.backward()
-            adam.step()
-
-    return go
+    losses = _phn.compiled()
+    if losses is None:
+        raise ModuleNotFoundError("torch.compile needs a C++ compiler")
+    return partial(_phn.Training(k, steps, BATCH, split=split).linear, losses)
 
 
 def measure(steps: int, rounds: int, peers: bool) -> dict[tuple, np.ndarray]:
     """Return milliseconds per step, [rounds] for each contender, taken in turns."""
     cases = CASES + (TORCH_CASES if peers else [])
-    make = {"jaxpareto": ours, "pytorch": theirs}
-    going = {case: make[case[0]](case[1], case[2], steps) for case in cases}
+    make = {"jaxpareto": ours, "pytorch": theirs, "torch.compile": compiled}
+    going = {}
+    for who, k, split in cases:
+        with contextlib.suppress(ModuleNotFoundError):
+            going[who, k, split] = make[who](k, split, steps)
     return take_turns(going, steps, rounds)
 
 

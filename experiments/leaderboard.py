@@ -45,6 +45,7 @@ from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.mesh import Devices
 from jaxpareto.train.presets import PRESETS, preset
 from jaxpareto.train.processes import agree, speaks, wait_for_all
+from jaxpareto.train.recipe import Hparams, Recipe
 from jaxpareto.train.run import (
     Shape,
     choose_devices,
@@ -54,7 +55,6 @@ from jaxpareto.train.run import (
     make_net,
     make_recipe,
 )
-from jaxpareto.train.step import Hparams, Recipe
 from jaxpareto.train.sweep import fit_many
 from jaxpareto.types import Conditioned, Params, Split, Tasks
 

@@ -61,7 +61,7 @@ from jaxpareto.train import tasks as learning
 from jaxpareto.train.folder import claim
 from jaxpareto.train.log import Progress, read_json, write_json
 from jaxpareto.train.members import choose_arrangement
-from jaxpareto.train.step import Hparams
+from jaxpareto.train.recipe import Hparams
 from jaxpareto.train.sweep import Swept, fit_many
 from jaxpareto.types import Conditioned, Net, Params, Split
 

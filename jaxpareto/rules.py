@@ -33,7 +33,9 @@ SetRule = Callable[[Array, Array], Array]
 
 
 @cache  # one rule per function: a new closure each time would make `jit` trace again
-def from_rule(rule: Rule, *, needs_gram: bool = False) -> Weighting:
+def from_rule(
+    rule: Rule, *, needs_gram: bool = False, needs_losses: bool = True
+) -> Weighting:
     """Make the rule of a function that answers the weights of one preference.
 
     Args:
@@ -41,6 +43,8 @@ def from_rule(rule: Rule, *, needs_gram: bool = False) -> Weighting:
         that JAX can trace; the weights may have any sign and any sum.
       needs_gram: whether it reads the inner products of the task gradients, which cost
         m backward passes; else it gets None.
+      needs_losses: whether its weights depend on the losses; where they do not a
+        training may ask for them before it knows the losses, with other numbers there.
 
     >>> rule = from_rule(lambda losses, gram, pref: pref * losses)
     >>> losses, prefs = jnp.array([[2.0, 4.0]]), jnp.array([[0.25, 0.75]])
@@ -57,7 +61,7 @@ def from_rule(rule: Rule, *, needs_gram: bool = False) -> Weighting:
             weights = jax.vmap(rule, (0, axis, 0))(losses, seen, prefs)
         return Weighed(weights, _sound(losses, weights))
 
-    return Weighting(weigh, needs_gram)
+    return Weighting(weigh, needs_gram, needs_losses)
 
 
 @cache

@@ -23,7 +23,7 @@ from jaxpareto.train.evaluate import score
 from jaxpareto.train.head_config import HeadConfig, parse_decays
 from jaxpareto.train.mesh import Devices, choose
 from jaxpareto.train.optimizers import optimizer
-from jaxpareto.train.step import Hparams, Recipe
+from jaxpareto.train.recipe import Hparams, Recipe
 from jaxpareto.types import Backbone, Split
 
 KEY = jax.random.key(0)

@@ -7,8 +7,9 @@ from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.errors import UsageError
 from jaxpareto.train.config import configure
 from jaxpareto.train.presets import PRESETS, preset
+from jaxpareto.train.recipe import Hparams
 from jaxpareto.train.run import Shape, make_recipe
-from jaxpareto.train.step import Hparams, init
+from jaxpareto.train.step import init
 
 NAMES = [
     "cpmtl",

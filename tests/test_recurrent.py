@@ -17,7 +17,7 @@ from jaxpareto.nets.hyper_lstm import hyper_lstm
 from jaxpareto.nets.recurrent import lstm
 from jaxpareto.train import characters
 from jaxpareto.train.optimizers import optimizer
-from jaxpareto.train.step import Hparams
+from jaxpareto.train.recipe import Hparams
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -9,7 +9,8 @@ from jaxpareto import data, prefs, rules
 from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.nets import mlp
 from jaxpareto.train.optimizers import optimizer
-from jaxpareto.train.step import Hparams, Recipe, init, step, train
+from jaxpareto.train.recipe import Hparams, Recipe
+from jaxpareto.train.step import init, step, train
 from jaxpareto.train.sweep import fit_many
 from jaxpareto.types import Split
 

@@ -16,7 +16,8 @@ from jaxpareto.data.tasks import cut, permuted, rotate, rotated, split_classes
 from jaxpareto.errors import UsageError
 from jaxpareto.nets import layers, mlp_net, plain_resnet
 from jaxpareto.train import tasks as learning
-from jaxpareto.train.step import Hparams, init, step
+from jaxpareto.train.recipe import Hparams
+from jaxpareto.train.step import init, step
 from jaxpareto.types import Net, Split
 
 KEY = jax.random.key(0, impl="unsafe_rbg")

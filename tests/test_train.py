@@ -32,7 +32,8 @@ from jaxpareto.train import (
     train,
 )
 from jaxpareto.train.folder import differences
-from jaxpareto.train.step import pixels, run_steps
+from jaxpareto.train.recipe import pixels
+from jaxpareto.train.step import run_steps
 from jaxpareto.types import Conditioned, Split
 
 KEY = jax.random.key(0)
@@ -351,12 +352,16 @@ def test_pieces_cover_an_epoch_with_at_most_two_lengths(steps):
     assert len({count for _, count in cut}) <= 2
 
 
+@pytest.mark.parametrize("piece", [0, 128])  # all networks at once; one by one
 @pytest.mark.parametrize("n", [1, 499, 500, 501, 1203])
-def test_score_equals_a_plain_loop(n):
+def test_score_equals_a_plain_loop(n, piece, monkeypatch):
+    monkeypatch.setattr(evaluate, "choose_microbatch", lambda *_: piece)
+    # A function of its own: the compiled one does not read `piece` again.
+    fresh = jax.jit(score.__wrapped__, static_argnums=0)
     made, split = looped().conditioned, examples(n)
     phi = np.random.default_rng(0).standard_normal((2, 36, 32)).astype(np.float32) / 6
     wishes = np.array([[0.0, 1.0], [0.3, 0.7], [1.0, 0.0]], np.float32)
-    found = score(made, phi, jnp.asarray(wishes), split)
+    found = fresh(made, phi, jnp.asarray(wishes), split)
     for j, wish in enumerate(wishes):
         logits = np.asarray(
             made.apply(phi, wish, np.asarray(split.images) / np.float32(255)),

@@ -38,19 +38,32 @@ def test_scales_are_those_of_the_initialiser():
         assert scales[f"{name}/kernel"] == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
 
 
-def test_jacobian_and_gramian_are_those_of_the_flat_function():
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_jacobian_and_gramian_are_those_of_the_flat_function(one_by_one):
     params = {"a": jnp.arange(6.0).reshape(2, 3), "b": jnp.array([1.0, -2.0])}
     flat, unravel = ravel_pytree(params)
 
     def function(params):
         return jnp.stack([jnp.sum(params["a"] ** 2), params["a"][0] @ jnp.ones(3), 7.0])
 
-    values, rows = jax.jit(lambda at: tree.jacobian(function, at))(params)
+    values, rows = jax.jit(
+        lambda at: tree.jacobian(function, at, one_by_one=one_by_one)
+    )(params)
     expected = jax.jacfwd(lambda flat: function(unravel(flat)))(flat)
     np.testing.assert_allclose(values, function(params))
     flat_rows = jax.vmap(lambda row: ravel_pytree(row)[0])(rows)
     np.testing.assert_allclose(flat_rows, expected)
     np.testing.assert_allclose(tree.gramian(rows), expected @ expected.T)
+
+
+@pytest.mark.parametrize("m", [2, 4, 5, 9])  # by pairs, and as one product
+def test_gramian_of_many_numbers(m):
+    draw = np.random.default_rng(m)
+    rows = {"a": draw.normal(size=(m, 3, 50)), "b": draw.normal(size=(m, 7))}
+    flat = np.concatenate([rows["a"].reshape(m, -1), rows["b"]], axis=1)
+    found = jax.jit(tree.gramian)(jax.tree.map(np.float32, rows))
+    np.testing.assert_allclose(found, flat @ flat.T, atol=1e-4)
+    np.testing.assert_array_equal(found, found.T)
 
 
 def test_errors():

@@ -15,7 +15,8 @@ from jaxpareto.prefs import SAMPLERS
 from jaxpareto.rules import RULES, rule_with_options
 from jaxpareto.train.folder import flag
 from jaxpareto.train.optimizers import SCHEDULES, optimizer_names
-from jaxpareto.train.step import GRAM_OF, check_split
+from jaxpareto.train.recipe import GRAM_OF
+from jaxpareto.train.step import check_split
 from jaxpareto.types import Weighting
 
 

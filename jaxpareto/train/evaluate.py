@@ -23,7 +23,8 @@ from jaxpareto.metrics import (
     spearman,
 )
 from jaxpareto.train.mesh import Devices
-from jaxpareto.train.step import pixels
+from jaxpareto.train.microbatch import choose_microbatch
+from jaxpareto.train.recipe import pixels
 from jaxpareto.types import Array, Conditioned, Params, Split
 
 BATCH = 500
@@ -61,7 +62,11 @@ def score(
       devices: to share the examples of a batch; phi and the split are on all of them.
     """
     n = len(split.images)
-    count = -(-n // min(BATCH, n))
+    image = jax.ShapeDtypeStruct(split.images.shape[1:], jnp.float32)
+    piece = choose_microbatch(conditioned, prefs.shape[1], image)
+    # One network after another, where a few images fill the cache; else side by side.
+    alone = devices is None and 0 < piece < BATCH
+    count = -(-n // min(piece if alone else BATCH, n))
     size = -(-n // count)
     if devices is not None:
         size += -size % devices.count
@@ -83,7 +88,7 @@ def score(
             mask = present[:, None]
             return jax.tree.map(lambda x: jnp.sum(x * mask, axis=0), per_example)
 
-        return jax.vmap(sums)(networks)
+        return jax.lax.map(sums, networks) if alone else jax.vmap(sums)(networks)
 
     batches = (batched(split.images), batched(split.labels), batched(jnp.ones(n)))
     if devices is not None:

@@ -22,7 +22,7 @@ from jax import lax
 from jaxpareto.data import mirror_images, shift_images
 from jaxpareto.metrics import correct
 from jaxpareto.train.examples import Examples
-from jaxpareto.train.step import Hparams, pixels
+from jaxpareto.train.recipe import Hparams, pixels
 from jaxpareto.types import Array, Net, Params
 
 

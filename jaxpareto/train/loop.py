@@ -20,7 +20,8 @@ from jaxpareto.errors import RunError
 from jaxpareto.train import log
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.mesh import Devices
-from jaxpareto.train.step import Hparams, Info, Recipe, State, init, run_steps
+from jaxpareto.train.recipe import Hparams, Info, Recipe, State
+from jaxpareto.train.step import init, run_steps
 from jaxpareto.types import Key, Params
 
 PIECE = 60

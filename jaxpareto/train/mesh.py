@@ -32,7 +32,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxpareto.errors import UsageError
-from jaxpareto.train.step import Layout, Where, as_it_is
+from jaxpareto.train.recipe import Layout, Where, as_it_is
 from jaxpareto.types import Array
 
 NETWORKS, BATCH = "networks", "batch"

@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxpareto.errors import check_name
-from jaxpareto.train.step import Hparams
+from jaxpareto.train.recipe import Hparams
 from jaxpareto.types import Array, Params
 
 SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {

@@ -25,7 +25,8 @@ from jaxpareto.rules import RULES
 from jaxpareto.train import folder as folders
 from jaxpareto.train import loop, optimizers
 from jaxpareto.train.evaluate import Scores, measure, summarise
-from jaxpareto.train.step import Hparams, Recipe, check_split
+from jaxpareto.train.recipe import Hparams, Recipe
+from jaxpareto.train.step import check_split
 from jaxpareto.types import (
     Array,
     Conditioned,

@@ -26,7 +26,8 @@ from jaxpareto.train.log import write_json
 from jaxpareto.train.mesh import Devices
 from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.train.processes import speaks
-from jaxpareto.train.step import Hparams, Recipe, init
+from jaxpareto.train.recipe import Hparams, Recipe
+from jaxpareto.train.step import init
 from jaxpareto.types import Array, Conditioned, Net, Params, Tasks
 
 SPLITS = ("test", "validation")

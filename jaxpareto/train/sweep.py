@@ -18,7 +18,8 @@ from jaxpareto.train import log
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.loop import pieces
 from jaxpareto.train.mesh import NETWORKS, Devices
-from jaxpareto.train.step import Hparams, Recipe, State, init, run_steps
+from jaxpareto.train.recipe import Hparams, Recipe, State
+from jaxpareto.train.step import init, run_steps
 from jaxpareto.types import Key
 
 

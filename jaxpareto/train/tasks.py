@@ -19,7 +19,7 @@ from jax import lax
 from jaxpareto import prefs
 from jaxpareto.errors import UsageError
 from jaxpareto.metrics import class_cross_entropy, correct
-from jaxpareto.train.step import Hparams, Recipe, pixels
+from jaxpareto.train.recipe import Hparams, Recipe, pixels
 from jaxpareto.types import (
     Array,
     Conditioned,

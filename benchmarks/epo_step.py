@@ -1,0 +1,54 @@
+"""How long is an EPO step, beside PHN's with cvxpy?
+
+    python benchmarks/epo_step.py         # a minute on 2 cores; needs PyTorch and cvxpy
+
+One preference, a batch of 256 protocol A images, PHN's LeNet and 3.2 M parameters on
+both sides: forward, one gradient per task, their products, the linear program, the
+weighted gradient, Adam. The contenders take turns.
+"""
+
+import argparse
+
+import jax
+import numpy as np
+from _turns import BATCH, stepper, take_turns
+
+from jaxpareto import conditioned
+from jaxpareto.nets import lenet
+from jaxpareto.rules import RULES
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=5, help="in a turn")
+    asked = parser.parse_args()
+    network = conditioned.chunked(
+        lenet(shared_relu=False), 2, jax.random.key(0), chunk_size=1000, width=100
+    )
+    going = {
+        f"jaxpareto, gradients of {of}": stepper(
+            network, 1, asked.steps, split=False, rule=RULES["epo"], gram_of=of
+        ).go
+        for of in ("phi", "params")
+    }
+    try:
+        from _phn import Training
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed: PHN is left out")
+    else:
+        going["PHN, eager PyTorch and cvxpy"] = Training(1, asked.steps, BATCH).epo
+    spent = take_turns(going, asked.steps, asked.rounds)
+    peer = list(spent.values())[-1]
+    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
+    print("| EPO, one preference | ms per step | PHN's time to it |")
+    print("| --- | --- | --- |")
+    for name, each in spent.items():
+        ratio = peer / each
+        spread = f"{np.median(ratio):.2f} ({ratio.min():.2f}-{ratio.max():.2f})"
+        print(f"| {name} | {np.median(each):.1f} | {spread} |")
+
+
+if __name__ == "__main__":
+    main()
