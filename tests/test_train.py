@@ -344,6 +344,8 @@ def test_early_stopping_is_the_rule_applied_to_the_curve():
         start = stopping.begin(jnp.int32(0))
         return jax.lax.scan(one, start, (curve, jnp.arange(1, 13)))[1]
 
+    phi = jnp.ones(3)
+    assert stopping.begin(phi).best is not phi, "the steps give its memory away"
     for curve in curves:
         for patience, min_delta in ((1, 0.0), (2, 0.0), (2, 0.125), (3, 0.25)):
             waited, epoch, best = map(np.asarray, looks(curve, min_delta))

@@ -26,8 +26,7 @@ from jaxpareto.train.log import write_json
 from jaxpareto.train.mesh import Devices
 from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.train.processes import speaks
-from jaxpareto.train.step import Hparams, Recipe, State, init
-from jaxpareto.train.stopping import Watched
+from jaxpareto.train.step import Hparams, Recipe, init
 from jaxpareto.types import Array, Conditioned, Net, Params, Tasks
 
 SPLITS = ("test", "validation")
@@ -374,20 +373,22 @@ def train_front(
         quiet=quiet,
         devices=placed,
     )
-    phi, ended = _ending(config, fitted.state, fitted.watched)
+    phi, ended = stopping.ending(fitted.state, fitted.watched, config.patience)
     phi = phi if placed is None else placed.fetch(phi)
     front = Front(folder, config, shape, recipe.conditioned, phi, fitted.epoch, **ended)
     if ended and speaks() and not quiet:
-        why = "patience ran out" if front.stopped else "trained to the end"
-        print(
-            f"{why} after epoch {front.epoch}; best on validation, and kept: epoch "
-            f"{front.best_epoch}",
-            file=sys.stderr,
-        )
+        _say_best(front)
     found = front.evaluate(tasks=tasks, devices=placed)
     found["seconds_training"] = round(fitted.seconds, 3)
     write_json(folder / "front.json", found)
     return front, found
+
+
+def _say_best(front: Front) -> None:
+    """Say why a run with early stopping ended, and which epoch it ended with."""
+    why = "patience ran out" if front.stopped else "trained to the end"
+    best = f"best on validation, and kept: epoch {front.best_epoch}"
+    print(f"{why} after epoch {front.epoch}; {best}", file=sys.stderr)
 
 
 def choose_devices(
@@ -440,21 +441,8 @@ def load(path: str | Path) -> Front:
             f"{folder} has no checkpoint yet; continue it with: jaxpareto front "
             f"--resume --out {folder}"
         )
-    phi, ended = _ending(config, state, watched)
+    phi, ended = stopping.ending(state, watched, config.patience)
     return Front(folder, config, shape, recipe.conditioned, phi, epoch, **ended)
-
-
-def _ending(
-    config: Config, state: State, watched: Watched | None
-) -> tuple[Params, dict[str, Any]]:
-    """Choose the parameters to use, and say what early stopping has to say of them."""
-    if watched is None:
-        return state.best, {}
-    said = {
-        "best_epoch": int(watched.epoch),
-        "stopped": stopping.is_over(watched, config.patience),
-    }
-    return watched.best, said
 
 
 def read_config(folder: Path) -> tuple[Config, Shape]:

@@ -82,6 +82,16 @@ def is_over(watched: Watched | None, patience: int) -> bool:
     return watched is not None and int(watched.waited) >= patience
 
 
+def ending(
+    state: State, watched: Watched | None, patience: int
+) -> tuple[Params, dict[str, Any]]:
+    """Choose the parameters to use, and say what early stopping knows of them."""
+    if watched is None:
+        return state.best, {}
+    best, stopped = int(watched.epoch), is_over(watched, patience)
+    return watched.best, {"best_epoch": best, "stopped": stopped}
+
+
 def save(checkpoints: Any, epoch: int, state: State, watched: Watched | None) -> None:
     """Write a checkpoint: the state, and what is watched if anything is."""
     checkpoints.save(epoch, _together(state, watched))
