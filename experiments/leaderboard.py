@@ -137,6 +137,8 @@ SIZES: dict[str, Size] = {
     ),
 }
 CORNER = "single-task"
+ALONE = ("patience", "min_delta")
+"""Settings of a run that is alone: members of a sweep do not stop early."""
 
 
 def main(
@@ -171,6 +173,11 @@ def main(
     members = chosen.seeds if seeds is None else seeds
     if members < 1:
         raise UsageError(f"--seeds must be at least 1, found {members}")
+    for name in ALONE:
+        if settings.get(name):
+            raise UsageError(
+                f"{flag(name)}: the seeds of a leaderboard train together, to the end"
+            )
     common = chosen.common | settings
     configs = {name: configure(**(preset(name).settings | common)) for name in presets}
     if "seed" in settings:
@@ -359,7 +366,8 @@ def member(pytree: Any, i: int) -> Any:
 
 
 def _settings(contest: Contest, size: Size, seeds: int) -> dict[str, Any]:
-    return dataclasses.asdict(contest.config) | {
+    config = dataclasses.asdict(contest.config)
+    return {name: x for name, x in config.items() if name not in ALONE} | {
         "seeds": seeds,
         "rates": size.rates,
         "tried": size.tried,

@@ -17,7 +17,9 @@ the hypernetwork to train. Here both go through the same trainer: the nine at on
 | `grid` | multi-mnist | CNN, four sets of filters | 50, 70 | use a GPU |
 
 `grid` is the report's search, of the nine networks alone: Adam or RMSprop, 50 or 70
-epochs, four sets of filters. A setting that the call gives is not searched.
+epochs, four sets of filters. A setting that the call gives is not searched. With
+`--patience 5` a combination stops early, after five checkpoints that are no better on
+validation, and its networks are those of the best one.
 
 What was found is in `README.md` and `experiments/LOG.md`. Any setting of
 `jaxpareto front` can be added and holds for both; a killed run continues when the same
@@ -117,6 +119,7 @@ def grid(
         rows.append(
             {each: getattr(config, each) for each in AXES}
             | {
+                "best_epoch": front.best_epoch,
                 "preference": wishes[at].round(6).tolist(),
                 "validation": validation[at],
                 "test": accuracy(front, wishes, tasks.test)[at],

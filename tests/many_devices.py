@@ -126,16 +126,25 @@ def seeds(words: str, folder: Path) -> dict:
 
 
 def resumed(folder: Path) -> dict:
-    """Train an epoch on each of three meshes, from one's checkpoint to the next."""
+    """Train an epoch on each of three meshes, from one's checkpoint to the next.
+
+    The second is the best on validation, as it is told.
+    """
     made, batches = recipe(), BATCHES["stored"]
-    common = (made, batches, KEY, Hparams(0.1), folder)
+    common = (made, batches, KEY, Hparams(0.1))
+    volumes = iter([1.0, 2.0, 1.5] * 2)
+    more = {"validate": lambda phi: {"hypervolume": next(volumes)}, "patience": 2}
     for epoch, words in enumerate(("8x1", "1", "2x4"), 1):
-        devices = choose(words, K, B // K)
-        fitted = loop.fit(*common, epochs=epoch, quiet=True, devices=devices)
-    alone = loop.fit(*common[:-1], folder / "alone", epochs=3, quiet=True)
+        more["devices"] = choose(words, K, B // K)
+        fitted = loop.fit(*common, folder, epochs=epoch, quiet=True, **more)
+    more["devices"] = None
+    alone = loop.fit(*common, folder / "alone", epochs=3, quiet=True, **more)
     return {
         "off": off(fitted.state.phi, alone.state.phi),
         "step": int(alone.state.step),
+        "best off": off(fitted.watched.best, alone.watched.best),
+        "best": int(fitted.watched.epoch),
+        "waited": int(fitted.watched.waited),
     }
 
 

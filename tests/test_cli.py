@@ -206,20 +206,34 @@ def test_tensorboard_scalars_are_written(tmp_path):
     assert len(events) == 1 and events[0].stat().st_size > 100
 
 
-def test_killed_and_resumed_ends_in_the_same_bits(tmp_path):
+EARLY = "--conditioner independent --prefs-per-step 2 --learning-rate 0.01 --warmup 0"
+EARLY += " --schedule constant --no-fresh-pairs --train-pairs 3000 --batch-size 100"
+EARLY += " --epochs 60 --patience 2 --min-delta 0.01"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(["--epochs", "12"], id="all epochs"),
+        pytest.param(EARLY.split(), id="early stopping", marks=pytest.mark.long),
+    ],
+)
+def test_killed_and_resumed_ends_in_the_same_bits(tmp_path, more):
     """`kill -9` at three moments: before, between and after checkpoints."""
-    words = ["front", *SMALL, "--epochs", "12", "--checkpoint-every", "2"]
+    words = ["front", *SMALL, "--checkpoint-every", "2", *more]
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     # Only what is to be killed needs a process of its own.
     assert call(*words, "--out", whole, "--quiet") == 0
+    one = load(whole)
+    assert one.finished and one.stopped == ("--patience" in more)
 
     def epochs(folder: Path) -> int:
         path = folder / "metrics.jsonl"
         return path.read_text().count("\n") if path.exists() else -1
 
     resume = [*words, "--out", str(cut), "--resume"]
-    for moment in (-1, 3, 8):
+    for moment in (-1, one.epoch // 4, one.epoch - 4):
         process = subprocess.Popen(
             [sys.executable, "-m", "jaxpareto.cli", *resume],
             stderr=subprocess.DEVNULL,
@@ -230,8 +244,8 @@ def test_killed_and_resumed_ends_in_the_same_bits(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it must not end before it is killed"
     assert call(*resume, "--quiet") == 0
-    one, two = load(whole), load(cut)
-    assert one.epoch == two.epoch == 12
+    two = load(cut)
+    assert (two.epoch, two.best_epoch) == (one.epoch, one.best_epoch)
     jax.tree.map(np.testing.assert_array_equal, one.phi, two.phi)
     results = [json.loads((f / "front.json").read_text()) for f in (whole, cut)]
     assert results[0]["losses"] == results[1]["losses"]

@@ -20,6 +20,7 @@ from experiments import (
     toy_fronts,
 )
 from jaxpareto import cli
+from jaxpareto.train import load
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,13 +47,17 @@ def test_multimnist_smoke(tmp_path):
 
 def test_multimnist_grid_leaves_out_what_the_call_says(tmp_path, capsys):
     words = ["--preset", "grid", "--data", "multi-digits", "--network", "mlp"]
-    words += ["--epochs", "1"]
+    words += ["--epochs", "3", "--patience", "1", "--checkpoint-every", "1"]
     words += ["--train-pairs", "600", "--test-pairs", "50", "--batch-size", "50"]
     call = [*words, "--out", str(tmp_path / "x")]
     assert cli.guarded(multimnist._parser, call) == 0
     out = capsys.readouterr().out
-    assert out.count("| mlp |") == 2 and "| rmsprop | 1 |" in out
+    assert out.count("| mlp |") == 2 and "| rmsprop | 3 |" in out
     rows = json.loads((tmp_path / "x" / "grid.json").read_text())
+    for row in rows:
+        run = tmp_path / "x" / row["optimizer"]
+        assert json.loads((run / "config.json").read_text())["config"]["patience"] == 1
+        assert row["best_epoch"] == load(run).best_epoch
     assert rows[0]["validation"] >= rows[1]["validation"] > 0.05
     assert {path.name for path in (tmp_path / "x").iterdir()} >= {"adam", "rmsprop"}
 
@@ -115,6 +120,7 @@ def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
         (["--seed", "3"], "a leaderboard has seeds 0, 1"),
         (["--warmup", "3"], "--warmup: --size smoke chooses it for all"),
         (["--seeds", "0"], "--seeds must be at least 1, found 0"),
+        (["--patience", "2"], "--patience: the seeds of a leaderboard train together"),
         (["--size", "huge"], "unknown size 'huge'"),
     ):
         status, _, other = board(*words)

@@ -49,6 +49,8 @@ def test_a_mesh_finds_what_one_device_finds(found, name):
 def test_checkpoints_go_from_mesh_to_mesh(found):
     assert found["resumed"]["step"] == 3 * (1003 // 64)
     assert found["resumed"]["off"] < 3e-6  # 45 steps add up
+    assert (found["resumed"]["best"], found["resumed"]["waited"]) == (2, 1)
+    assert found["resumed"]["best off"] < 3e-6
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from jaxpareto.train import configure, load, train_front
 from jaxpareto.train.log import read_metrics
 
 SMALL = {"train_pairs": 200, "test_pairs": 100, "epochs": 2, "checkpoint_every": 1}
-SMALL |= {"prefs_per_step": 2, "eval_prefs": 3}
+SMALL |= {"prefs_per_step": 2, "eval_prefs": 3, "patience": 9}
 ENV = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
 
 
@@ -65,6 +65,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
     lines = [read_metrics(path / "metrics.jsonl") for path in (folder, front.folder)]
     assert len(lines[0]) == len(lines[1]), "only process 0 writes them"
     assert "hypervolume" in said(folder, 0) and "hypervolume" not in said(folder, 1)
+    assert found["best_epoch"] == alone["best_epoch"]
     again = load(folder).evaluate()
     np.testing.assert_allclose(again["losses"], alone["losses"], rtol=1e-6)
 

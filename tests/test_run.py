@@ -10,6 +10,7 @@ import pytest
 import jaxpareto
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.train import configure, load, train_front
+from jaxpareto.train.log import read_metrics
 from jaxpareto.train.run import independent_prefs, load_data
 
 SMALL = {"train_pairs": 400, "test_pairs": 100, "batch_size": 40, "epochs": 2}
@@ -78,6 +79,35 @@ def test_independent_networks_go_through_the_same_trainer(tmp_path):
     _, found = train_front(config, tmp_path / "run", quiet=True)
     np.testing.assert_allclose(found["preferences"], independent_prefs(3, 2), atol=1e-6)
     assert found["parameters"]["conditioned"] == 3 * found["parameters"]["target"]
+
+
+EARLY = {"train_pairs": 3000, "batch_size": 100, "test_pairs": 100, "epochs": 40}
+EARLY |= {"conditioner": "independent", "prefs_per_step": 4, "warmup": 0}
+EARLY |= {"schedule": "constant", "learning_rate": 0.01, "fresh_pairs": False}
+EARLY |= {"checkpoint_every": 2, "patience": 2, "min_delta": 0.01}
+
+
+def test_early_stopping_returns_keeps_and_reports_the_best(tmp_path, capsys):
+    """What is watched is the hypervolume of all four, of which a grid asks three."""
+    front, found = train_front(configure(**EARLY), tmp_path / "run")
+    lines = read_metrics(front.folder / "metrics.jsonl")
+    looks = {x["epoch"]: x["validation"] for x in lines if "validation" in x}
+    volumes = {epoch: each["hypervolume"] for epoch, each in looks.items()}
+    best, last = max(volumes, key=lambda epoch: volumes[epoch]), max(volumes)
+    assert list(volumes) == list(range(2, last + 1, 2))
+    assert best < last < 40, "it stops, and not at its best"
+    assert front.stopped and front.finished and front.epoch == last
+    assert found["epochs"] == last and found["best_epoch"] == front.best_epoch == best
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"patience ran out after epoch {last}; best on validation")
+    again = load(front.folder)
+    assert (again.epoch, again.best_epoch, again.stopped) == (last, best, True)
+    jax.tree.map(np.testing.assert_array_equal, front.phi, again.phi)
+    judged = again.evaluate(split="validation")
+    assert judged["hypervolume"] == pytest.approx(volumes[best], rel=1e-5)
+    _, same = train_front(front.config, front.folder, resume=True, quiet=True)
+    assert same["losses"] == found["losses"]
+    assert read_metrics(front.folder / "metrics.jsonl") == lines
 
 
 def test_three_tasks(tmp_path):

@@ -28,6 +28,7 @@ from jaxpareto.train import (
     optimizers,
     score,
     step,
+    stopping,
     summarise,
     train,
 )
@@ -316,6 +317,115 @@ def test_a_resumed_loop_ends_in_the_same_bits(tmp_path):
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
 
 
+def stops_at(curve, patience, min_delta):
+    """Say after how many looks a curve ends, and which is best: the rule in words."""
+    best, at, waited = 0.0, 0, 0
+    for number, value in enumerate(curve, start=1):
+        waited = 0 if best == 0.0 or value > best + min_delta else waited + 1
+        if best == 0.0 or value > best:
+            best, at = value, number
+        if waited == patience:
+            return number, at
+    return len(curve), at
+
+
+def test_early_stopping_is_the_rule_applied_to_the_curve():
+    """Curves in eighths, so that sums are exact: some flat, some zero at first."""
+    curves = np.random.default_rng(0).integers(0, 9, (60, 12)) / 8
+    curves[:20].sort(axis=1)
+    curves[::3, :4] = 0.0
+
+    @jax.jit
+    def looks(curve, min_delta):
+        def one(watched, at):
+            value, number = at
+            after = stopping.look(watched, number, value, number, min_delta)
+            return after, (after.waited, after.epoch, after.best)
+
+        start = stopping.begin(jnp.int32(0))
+        return jax.lax.scan(one, start, (curve, jnp.arange(1, 13)))[1]
+
+    phi = jnp.ones(3)
+    assert stopping.begin(phi).best is not phi, "the steps give its memory away"
+    for curve in curves:
+        for patience, min_delta in ((1, 0.0), (2, 0.0), (2, 0.125), (3, 0.25)):
+            waited, epoch, best = map(np.asarray, looks(curve, min_delta))
+            end = np.append(np.flatnonzero(waited >= patience), 11)[0]
+            expected = stops_at(curve, patience, min_delta)
+            assert (end + 1, epoch[end]) == expected
+            assert best[end] == epoch[end]
+
+
+CURVE = [0.0, 0.2, 0.5, 0.45, 0.7, 0.71, 0.6, 0.72, 0.9, 0.9, 0.9, 0.9]
+STOPPING = {"epochs": 24, "checkpoint_every": 2, "patience": 3, "min_delta": 0.05}
+
+
+def watched_run(folder, **more):
+    """Train with every second epoch judged by `CURVE`, whatever the parameters are."""
+    folder.mkdir(exist_ok=True)
+
+    def validate(phi):
+        looked = [x for x in log.read_metrics(path) if "validation" in x]
+        return {"hypervolume": CURVE[len(looked)]}
+
+    path = folder / "metrics.jsonl"
+    given = STOPPING | {"validate": validate, "quiet": True} | more
+    batches = data.stored(examples(64), 16)
+    return loop.fit(looped(prefs_per_step=2), batches, KEY, HPARAMS, folder, **given)
+
+
+def test_a_loop_that_stops_early_ends_with_the_best(tmp_path):
+    """0.7 is beaten by less than 0.05, three times: best so far is the eighth look."""
+    fitted = watched_run(tmp_path / "short")
+    assert stops_at(CURVE, 3, 0.05) == (8, 8)
+    assert (fitted.epoch, int(fitted.watched.epoch)) == (16, 16)
+    plain = watched_run(tmp_path / "plain", patience=2)
+    assert stops_at(CURVE, 2, 0.05) == (7, 6)
+    assert (plain.epoch, int(plain.watched.epoch)) == (14, 12)
+    until = watched_run(tmp_path / "best", patience=0, min_delta=0.0, epochs=12)
+    assert until.watched is None
+    chex.assert_trees_all_equal(plain.watched.best, until.state.best)
+    lines = log.read_metrics(tmp_path / "plain" / "metrics.jsonl")
+    assert [line["epoch"] for line in lines] == list(range(1, 15))
+    # Out of patience already: called again, it takes no step.
+    again = watched_run(tmp_path / "plain", patience=2)
+    chex.assert_trees_all_equal(plain, again._replace(seconds=plain.seconds))
+
+
+def test_a_run_cut_short_at_its_looks_stops_where_the_whole_one_does(
+    tmp_path, monkeypatch
+):
+    """It dies while it waits, at the best look unsaved, and with its patience gone."""
+    whole = watched_run(tmp_path / "whole", patience=2)
+    save, deaths = stopping.save, {8: "after", 12: "before", 14: "after"}
+
+    def dying(checkpoints, epoch, *held):
+        moment = deaths.pop(epoch, None)
+        if moment != "before":
+            save(checkpoints, epoch, *held)
+        if moment:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stopping, "save", dying)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            watched_run(tmp_path / "cut", patience=2)
+    cut = watched_run(tmp_path / "cut", patience=2)
+    found, wanted = ((x.state.phi, x.state.opt_state, x.watched) for x in (cut, whole))
+    chex.assert_trees_all_equal(found, wanted)
+    lines = [log.read_metrics(tmp_path / x / "metrics.jsonl") for x in ("whole", "cut")]
+    for one, two in zip(*lines, strict=True):
+        assert one | {"seconds": 0} == two | {"seconds": 0}
+
+
+def test_patience_needs_something_to_look_at(tmp_path):
+    with pytest.raises(UsageError, match="nothing is evaluated on validation"):
+        watched_run(tmp_path, validate=None)
+    broken = {"validate": lambda phi: {"hypervolume": float("nan")}}
+    with pytest.raises(RunError, match=r"hypervolume .* not finite after epoch 2; .*"):
+        watched_run(tmp_path, **broken)
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     """The rule turns to NaN from step 10 on, the second step of the third epoch."""
     mine = looped()
@@ -450,6 +560,15 @@ def test_gradient_clipping():
         ({"learning_rate": -1.0}, "--learning-rate must be positive, found -1.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be positive"),
         ({"validation": 1.0}, "--validation must lie between 0 and 1"),
+        ({"patience": -1}, "--patience must be at least 0, found -1"),
+        ({"patience": 1, "min_delta": -0.1}, "--min-delta must be at least 0.0"),
+        ({"patience": 1, "min_delta": float("nan")}, "--min-delta must be at least"),
+        ({"min_delta": 0.1}, "--min-delta 0.1 needs --patience"),
+        ({"patience": 1, "validation": 0.0}, "--validation must lie between 0 and 1"),
+        (
+            {"patience": 2, "epochs": 5, "checkpoint_every": 5},
+            "--patience 2: with --checkpoint-every 5 of 5 epochs there is one look",
+        ),
         ({"prefs_per_step": 7}, "7 preferences cannot share a batch of 64 evenly"),
         ({"conditioner": "independent", "split_batch": True}, "--no-split-batch"),
     ],

@@ -159,7 +159,7 @@ def _eval(asked: argparse.Namespace) -> None:
     found["seconds_training"] = round(
         sum(line["seconds"] for line in lines if line["epoch"] <= front.epoch), 3
     )
-    if front.epoch < front.config.epochs:
+    if not front.finished:
         print(f"an interrupted run: {front.epoch} of {front.config.epochs} epochs")
     # The test front keeps its name; another split must not take its place.
     stem = "front" if asked.split == "test" else f"front-{asked.split}"

@@ -67,6 +67,10 @@ class Config:
     seed: int = option(0, "decides everything random but the data")
     eval_prefs: int = option(25, "preferences of the evaluated front")
     checkpoint_every: int = option(2, "epochs between two checkpoints")
+    patience: int = option(
+        0, "checkpoints no better on validation before it stops; 0 is never"
+    )
+    min_delta: float = option(0.0, "growth of the hypervolume that counts as better")
 
     def __post_init__(self):
         """Refuse what cannot be run, before any work."""
@@ -102,6 +106,7 @@ class Config:
             raise UsageError(
                 f"--average must be at least 0 and below 1, found {self.average}"
             )
+        self._check_patience()
         self.conditioner_settings()
         self.weighting()
         if self.conditioner == "independent" and self.split_batch:
@@ -114,6 +119,17 @@ class Config:
             jax.eval_shape(lambda: draw(jax.random.key(0), self.prefs_per_step))
         if self.split_batch:
             check_split(self.batch_size, self.prefs_per_step)
+
+    def _check_patience(self) -> None:
+        """Refuse early stopping that cannot stop anything."""
+        if self.min_delta and not self.patience:
+            raise UsageError(f"--min-delta {self.min_delta:g} needs --patience")
+        if self.patience and self.checkpoint_every >= self.epochs:
+            raise UsageError(
+                f"--patience {self.patience}: with --checkpoint-every "
+                f"{self.checkpoint_every} of {self.epochs} epochs there is one look at "
+                "the validation images, at the end; make checkpoints more often"
+            )
 
     def conditioner_settings(self) -> dict[str, Any]:
         """Read the options of the conditioner, all of them.
@@ -151,6 +167,8 @@ _LEAST = {
     "data_seed": 0,
     "eval_prefs": 1,
     "checkpoint_every": 1,
+    "patience": 0,
+    "min_delta": 0.0,
 }
 
 DEFAULTS: dict[str | tuple[str, str], dict[str, Any]] = {

@@ -16,12 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxpareto.data import Batches
-from jaxpareto.errors import RunError
-from jaxpareto.train import log
+from jaxpareto.errors import RunError, UsageError
+from jaxpareto.train import log, stopping
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.mesh import Devices
+from jaxpareto.train.processes import agree
 from jaxpareto.train.recipe import Hparams, Info, Recipe, State
 from jaxpareto.train.step import init, run_steps
+from jaxpareto.train.stopping import Watched
 from jaxpareto.types import Key, Params
 
 PIECE = 60
@@ -34,10 +36,14 @@ class Fitted(NamedTuple):
     Attributes:
       state: after the last step.
       seconds: of training, over all sessions of the run.
+      epoch: epochs done.
+      watched: what was best on validation, with early stopping; else None.
     """
 
     state: State
     seconds: float
+    epoch: int
+    watched: Watched | None = None
 
 
 def pieces(steps: int) -> list[tuple[int, int]]:
@@ -61,6 +67,8 @@ def fit(
     epochs: int,
     checkpoint_every: int = 1,
     validate: Callable[[Params], dict[str, Any]] | None = None,
+    patience: int = 0,
+    min_delta: float = 0.0,
     tensorboard: bool = False,
     quiet: bool = False,
     devices: Devices | None = None,
@@ -77,24 +85,31 @@ def fit(
       epochs: times through the data.
       checkpoint_every: epochs between two checkpoints; the last is always saved.
       validate: `validate(phi) -> scores` to log with every checkpoint.
+      patience: checkpoints in a row without a better `scores["hypervolume"]` before the
+        training stops; 0 is never.
+      min_delta: by how much it must grow to count as better.
       tensorboard: also write `tensorboard/`.
       quiet: show no progress.
       devices: to share the work; None is the plain program of one device.
 
     Raises:
+      UsageError: patience, and nothing to validate by.
       RunError: a loss or a gradient is not finite; the last good checkpoint is kept.
     """
+    if patience and validate is None:
+        raise UsageError(f"patience {patience}: nothing is evaluated on validation")
     state, data, run = _placed(recipe, batches, key, hparams, devices)
+    watched, look = _watch(state, min_delta, devices) if patience else (None, None)
     checkpoints = Checkpoints(folder / "checkpoints") if folder else Nowhere()
-    found = checkpoints.restore(state)
-    start, state = (0, state) if found is None else found
-    metrics = log.Metrics(folder / "metrics.jsonl", start) if folder else Nowhere()
+    epoch, state, watched = stopping.restore(checkpoints, state, watched)
+    metrics = log.Metrics(folder / "metrics.jsonl", epoch) if folder else Nowhere()
     board = log.TensorBoard(folder, on=tensorboard) if folder else Nowhere()
     steps = batches.steps
-    bar = log.Progress(epochs * steps, start * steps, quiet=quiet)
+    bar = log.Progress(epochs * steps, epoch * steps, quiet=quiet)
     seconds = metrics.seconds
     try:
-        for epoch in range(start, epochs):
+        while epoch < epochs and not stopping.is_over(watched, patience):
+            due = (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs
             for first, count in pieces(steps):
                 began = time.perf_counter()
                 state, info = run(
@@ -110,21 +125,23 @@ def fit(
                 seconds += spent
                 _check_finite(info, epoch * steps + first, checkpoints)
                 bar.advance(count, f"loss {info.objective.mean():.4f}")
-                last = first + count == steps
                 line = _line(info, epoch + 1, epoch * steps + first + count, spent)
-                if last and (
-                    (epoch + 1) % checkpoint_every == 0 or epoch + 1 == epochs
-                ):
+                if due and first + count == steps:
                     _check_parameters(state, checkpoints)
-                    checkpoints.save(epoch + 1, state)
                     if validate is not None:
                         line["validation"] = validate(state.best)
+                    if look is not None:
+                        value = _value(line["validation"], epoch + 1, checkpoints)
+                        watched = look(watched, state.best, value, epoch + 1)
                 metrics.write(line)
                 board.write(line["step"], _scalars(line))
+            epoch += 1
+            if due:  # after its line: a kill between the two loses none
+                stopping.save(checkpoints, epoch, state, watched)
     finally:
         for each in (bar, metrics, board, checkpoints):
             each.close()
-    return Fitted(state, seconds)
+    return Fitted(state, seconds, epoch, watched)
 
 
 class Nowhere:
@@ -173,6 +190,27 @@ def _placed(
         out_shardings=out,
     )
     return jax.jit(begin, out_shardings=out)(key, hparams), data, run
+
+
+def _watch(
+    state: State, min_delta: float, devices: Devices | None
+) -> tuple[Watched, Callable[..., Watched]]:
+    """Make what is watched before the first step, and compile the look at it."""
+    out = None if devices is None else devices.same
+    look = partial(stopping.look, min_delta=jnp.float32(min_delta))
+    watched = jax.jit(stopping.begin, out_shardings=out)(state.best)
+    return watched, jax.jit(look, out_shardings=out)
+
+
+def _value(scores: dict[str, Any], epoch: int, checkpoints: Any) -> np.float32:
+    """Take the number that is watched, the same one in all processes."""
+    value = np.float32(agree(scores["hypervolume"]))
+    if not np.isfinite(value):
+        _stop(
+            f"the hypervolume on validation is not finite after epoch {epoch}",
+            checkpoints,
+        )
+    return value
 
 
 def _line(info: Info, epoch: int, step: int, seconds: float) -> dict[str, Any]:

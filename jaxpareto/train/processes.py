@@ -17,12 +17,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import jax
 import numpy as np
 
 from jaxpareto.errors import RunError, UsageError
+
+Found = TypeVar("Found", bool, float)
 
 HEARTBEAT = 20
 """Seconds of silence after which a process counts as dead."""
@@ -221,13 +223,16 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def agree(mine: bool) -> bool:
-    """Return what process 0 finds, so that all of them take one way."""
+def agree(mine: Found) -> Found:
+    """Return what process 0 finds, so that all of them take one way.
+
+    A number arrives in single precision.
+    """
     if not many():
         return mine
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(mine)))
+    return type(mine)(multihost_utils.broadcast_one_to_all(np.asarray(mine)))
 
 
 def blames_others(error: BaseException) -> bool:

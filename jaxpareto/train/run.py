@@ -18,7 +18,7 @@ from jaxpareto.conditioned import CONDITIONERS, independent
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.nets import NETWORKS
 from jaxpareto.train import folder as folders
-from jaxpareto.train import loop, mesh, optimizers
+from jaxpareto.train import loop, mesh, optimizers, stopping
 from jaxpareto.train.checkpoint import Checkpoints
 from jaxpareto.train.config import Config, configure
 from jaxpareto.train.evaluate import score, summarise
@@ -58,7 +58,10 @@ class Front:
       shape: of images and answers.
       conditioned: the network.
       phi: its parameters.
-      epoch: how many epochs they were trained for.
+      epoch: how many epochs the run has done.
+      best_epoch: with early stopping, the one after which these were its parameters,
+        best on validation; else None, and they are the last ones.
+      stopped: whether patience ran out.
     """
 
     folder: Path
@@ -67,6 +70,13 @@ class Front:
     conditioned: Conditioned
     phi: Params
     epoch: int
+    best_epoch: int | None = None
+    stopped: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.stopped or self.epoch >= self.config.epochs
 
     @cached_property
     def _params(self):
@@ -118,10 +128,8 @@ class Front:
 
     def prefs(self, k: int | None = None) -> np.ndarray:
         """Return the preferences to evaluate: k on a grid, or the independents' own."""
-        if self.config.conditioner == "independent":
-            return independent_prefs(self.config.prefs_per_step, self.shape.tasks)
         k = self.config.eval_prefs if k is None else k
-        return np.asarray(prefs.grid(k, self.shape.tasks))
+        return asked_prefs(self.config, k, self.shape.tasks)
 
     def evaluate(
         self,
@@ -168,6 +176,7 @@ class Front:
             "rule": config.rule,
             "seed": config.seed,
             "epochs": self.epoch,
+            "best_epoch": self.best_epoch,
             "parameters": self.counts(),
         }
 
@@ -191,6 +200,13 @@ def independent_prefs(k: int, m: int) -> np.ndarray:
         return np.asarray(prefs.grid(k, m))
     first = np.arange(1, k + 1, dtype=np.float32) / np.float32(k + 1)
     return np.stack([first, 1 - first], axis=1)
+
+
+def asked_prefs(config: Config, k: int, m: int) -> np.ndarray:
+    """Choose where to evaluate: on a grid of k, or at the independents' own."""
+    if config.conditioner == "independent":
+        return independent_prefs(config.prefs_per_step, m)
+    return np.asarray(prefs.grid(k, m))
 
 
 def load_data(config: Config, data_dir: str | None = None) -> Tasks:
@@ -330,13 +346,13 @@ def train_front(
         folder, config, shape=dataclasses.asdict(shape), data_dir=data_dir
     )
     # Few preferences: enough to compare settings, a small part of an epoch's time.
-    grid = jnp.asarray(prefs.grid(max(5, shape.tasks), shape.tasks))
-    held = (grid, tasks.validation)
+    few = jnp.asarray(asked_prefs(config, max(5, shape.tasks), shape.tasks))
+    held = (few, tasks.validation)
     held = held if placed is None else placed.everywhere(held)
 
     def validate(phi: Params) -> dict[str, Any]:
         scores = score(recipe.conditioned, phi, *held, devices=placed)
-        found = summarise(grid, jax.tree.map(np.asarray, scores))
+        found = summarise(few, jax.tree.map(np.asarray, scores))
         accuracy = np.mean(found["accuracies"], axis=1)
         return {
             "hypervolume": found["hypervolume"],
@@ -352,16 +368,28 @@ def train_front(
         epochs=config.epochs,
         checkpoint_every=config.checkpoint_every,
         validate=validate,
+        patience=config.patience,
+        min_delta=config.min_delta,
         tensorboard=tensorboard,
         quiet=quiet,
         devices=placed,
     )
-    phi = fitted.state.best if placed is None else placed.fetch(fitted.state.best)
-    front = Front(folder, config, shape, recipe.conditioned, phi, config.epochs)
+    phi, ended = stopping.ending(fitted.state, fitted.watched, config.patience)
+    phi = phi if placed is None else placed.fetch(phi)
+    front = Front(folder, config, shape, recipe.conditioned, phi, fitted.epoch, **ended)
+    if ended and speaks() and not quiet:
+        _say_best(front)
     found = front.evaluate(tasks=tasks, devices=placed)
     found["seconds_training"] = round(fitted.seconds, 3)
     write_json(folder / "front.json", found)
     return front, found
+
+
+def _say_best(front: Front) -> None:
+    """Say why a run with early stopping ended, and which epoch it ended with."""
+    why = "patience ran out" if front.stopped else "trained to the end"
+    best = f"best on validation, and kept: epoch {front.best_epoch}"
+    print(f"{why} after epoch {front.epoch}; {best}", file=sys.stderr)
 
 
 def choose_devices(
@@ -400,21 +428,22 @@ def load(path: str | Path) -> Front:
     folder = Path(path)
     config, shape = read_config(folder)
     recipe = make_recipe(config, shape, steps=1)
-    like = jax.eval_shape(
+    state = jax.eval_shape(
         partial(init, recipe), jax.random.key(config.seed), hparams(config)
     )
+    watched = jax.eval_shape(stopping.begin, state.best) if config.patience else None
     checkpoints = Checkpoints(folder / "checkpoints", create=False)
     try:
-        found = checkpoints.restore(like)
+        epoch, state, watched = stopping.restore(checkpoints, state, watched)
     finally:
         checkpoints.close()
-    if found is None:
+    if not epoch:
         raise RunError(
             f"{folder} has no checkpoint yet; continue it with: jaxpareto front "
             f"--resume --out {folder}"
         )
-    epoch, state = found
-    return Front(folder, config, shape, recipe.conditioned, state.best, epoch)
+    phi, ended = stopping.ending(state, watched, config.patience)
+    return Front(folder, config, shape, recipe.conditioned, phi, epoch, **ended)
 
 
 def read_config(folder: Path) -> tuple[Config, Shape]:
