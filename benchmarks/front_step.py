@@ -2,6 +2,7 @@
 
     python benchmarks/front_step.py                  # a few minutes on 2 cores
     python benchmarks/front_step.py --rounds 2 --steps 2 --no-torch
+    python benchmarks/front_step.py --compile        # and torch.compile
 
 One step: a batch of 256 protocol A images, k preferences, a hypernetwork of about 3.2 M
 parameters, the multi-task LeNet, cross-entropy, Adam. Ours is measured where it runs,
@@ -41,8 +42,8 @@ CASES = [
 TORCH_CASES = [
     *(("pytorch", k, False) for k in (1, 4, 16)),
     ("pytorch", 8, True),
-    *(("torch.compile", k, False) for k in (1, 16)),
 ]
+COMPILED_CASES = [("torch.compile", k, False) for k in (1, 16)]
 
 
 def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
@@ -74,12 +75,13 @@ def compiled(k: int, split: bool, steps: int) -> Callable[[], None]:
     return partial(_phn.Training(k, steps, BATCH, split=split).linear, losses)
 
 
-def measure(steps: int, rounds: int, peers: bool) -> dict[tuple, np.ndarray]:
+def measure(
+    steps: int, rounds: int, peers: list[tuple[str, int, bool]]
+) -> dict[tuple, np.ndarray]:
     """Return milliseconds per step, [rounds] for each contender, taken in turns."""
-    cases = CASES + (TORCH_CASES if peers else [])
     make = {"jaxpareto": ours, "pytorch": theirs, "torch.compile": compiled}
     going = {}
-    for who, k, split in cases:
+    for who, k, split in CASES + peers:
         with contextlib.suppress(ModuleNotFoundError):
             going[who, k, split] = make[who](k, split, steps)
     return take_turns(going, steps, rounds)
@@ -109,15 +111,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=5, help="in a turn")
     parser.add_argument("--no-torch", action="store_true", help="leave the peer out")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile")
     asked = parser.parse_args()
-    peers = not asked.no_torch
-    if peers:
+    peers = []
+    if not asked.no_torch:
         try:
             import torch
         except ModuleNotFoundError:
             print("PyTorch is not installed (pip install torch==2.13.0): left out")
-            peers = False
         else:
+            peers = TORCH_CASES + (COMPILED_CASES if asked.compile else [])
             print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     device = jax.devices()[0].device_kind
     print(f"jax {jax.__version__} on {device}, {platform.processor()}")

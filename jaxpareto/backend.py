@@ -71,8 +71,9 @@ def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> Path | None
             pass
     except OSError:
         return None
-    # What compiles sooner than it is looked up is not kept.
-    for name, value in zip(_KEPT, (str(folder), 0.2, -1, 2 * 2**30), strict=True):
+    # However soon compiled and however small: a run has sixty small programs, and they
+    # are a second of its start.
+    for name, value in zip(_KEPT, (str(folder), 0.0, -1, 2 * 2**30), strict=True):
         if name in environ:
             continue
         environ[name] = str(value)
