@@ -24,6 +24,7 @@ from jaxpareto import conditioned, prefs, tree
 from jaxpareto.nets.resnet import NORMS, resnet18
 from jaxpareto.rules import RULES
 from jaxpareto.train import Hparams, Recipe, State, init, optimizers, step
+from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.types import Split
 
 HPARAMS = Hparams(1e-4)
@@ -34,13 +35,16 @@ def recipe(norm: str, size: str, k: int, split: bool) -> Recipe:
     """Return the training of which one step is measured."""
     entry = conditioned.CONDITIONERS["chunked-phn"]
     options = entry.options | conditioned.PHN_RESNET[size]
+    made = entry.make(resnet18(norm=norm), 2, jax.random.key(0), **options)
+    image = jax.ShapeDtypeStruct((36, 36), jnp.float32)
     return Recipe(
-        conditioned=entry.make(resnet18(norm=norm), 2, jax.random.key(0), **options),
+        conditioned=made,
         rule=RULES["linear"],
         sampler=prefs.SAMPLERS["dirichlet"](2, 1.0),
         optimizer=optimizers.optimizer("adam", "constant", steps=1),
         prefs_per_step=k,
         split_batch=split,
+        microbatch=choose_microbatch(made, 2, image),
     )
 
 
