@@ -395,9 +395,12 @@ def map_figure(codes: np.ndarray, labels: np.ndarray) -> Any:
 
     figure = Figure(figsize=(5, 4.4), layout="constrained")
     axes = figure.subplots()
+    count = len(style.COLOURS)
     for digit in range(CLASSES):
+        # Fewer colours than digits: those that share one differ in their marker.
+        marker = style.MARKERS[(digit + 3 * (digit // count)) % count]
         at = flat[labels == digit]
-        axes.scatter(*at.T, s=4, color=f"C{digit}", label=f"{digit}")
+        axes.scatter(*at.T, s=6, c=f"C{digit}", marker=marker, lw=0, label=f"{digit}")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(

@@ -290,6 +290,7 @@ def table(rows: Sequence[Row]) -> str:
     return markdown(heads, map(cells, rows))
 
 
+@style.styled
 def curves_figure(found: dict[str, dict[str, Any]], preset: Preset) -> Any:
     """Draw bits per character against updates: held-out solid, training dashed."""
     from matplotlib.figure import Figure
@@ -297,15 +298,20 @@ def curves_figure(found: dict[str, dict[str, Any]], preset: Preset) -> Any:
     figure = Figure(figsize=(5.0, 3.4), layout="constrained")
     axes = figure.subplots()
     updates = preset.round_updates * (1 + np.arange(preset.rounds))
-    for kind, mine in found.items():
-        colour = "C3" if kind.startswith("hyper") else "C0"
-        shade = 0.45 if kind.endswith("-norm") else 1.0
+    for i, (kind, mine) in enumerate(found.items()):
+        colour, marker = style.COLOURS[i], style.MARKERS[i]
         learned, held = np.moveaxis(np.array(mine["history"]), -1, 0)
         mean, std = held.mean(axis=0), held.std(axis=0)
-        axes.plot(updates, mean, color=colour, alpha=shade, lw=1.2, label=kind)
         axes.plot(
-            updates, learned.mean(axis=0), "--", color=colour, alpha=shade, lw=0.6
+            *(updates, mean),
+            color=colour,
+            marker=marker,
+            markevery=max(1, len(mean) // 8),
+            ms=3,
+            lw=1.2,
+            label=kind,
         )
+        axes.plot(updates, learned.mean(axis=0), "--", color=colour, lw=0.6)
         axes.fill_between(
             updates, mean - std, mean + std, color=colour, alpha=0.15, lw=0
         )
@@ -320,6 +326,7 @@ def curves_figure(found: dict[str, dict[str, Any]], preset: Preset) -> Any:
     return figure
 
 
+@style.styled
 def scales_figure(moves: np.ndarray, text: str) -> Any:
     """Draw how far the small LSTM moves the large one's weights at each character."""
     from matplotlib.figure import Figure
@@ -345,7 +352,7 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
       RunError: the text cannot be read, or a file in `out` is damaged.
     """
     chosen = PRESETS[check_name(preset, PRESETS, "preset")]
-    matplotlib = require("matplotlib", "plot")  # known before the work, not after it
+    require("matplotlib", "plot")  # known before the work, not after it
     loaded = load_text(text, longest=chosen.longest)
     claim(out, chosen._asdict() | {"text": loaded.sha256})
     found = {}
@@ -362,9 +369,8 @@ def main(preset: str, out: Path, *, text: str = PYTHON) -> list[Row]:
     (out / "table.md").write_text(said + "\n")
     shown = "".join(loaded.alphabet[i] for i in loaded.test[:SHOWN])
     moves = np.array(found[chosen.kinds[-1]]["moves"])
-    with matplotlib.rc_context(style.STYLE):
-        style.save(curves_figure(found, chosen), out / "curves.png")
-        style.save(scales_figure(moves, shown), out / "scales.png")
+    style.save(curves_figure(found, chosen), out / "curves.png")
+    style.save(scales_figure(moves, shown), out / "scales.png")
     print(f"{said}\ntable: {out}/table.csv   pictures: {out}/*.png")
     return rows
 

@@ -300,6 +300,7 @@ def compared(found: dict[str, dict[str, Any]]) -> str:
     )
 
 
+@style.styled
 def kernel_figure(kernels: dict[str, np.ndarray]) -> Any:
     """Draw a kernel of each network: a picture for each pair of channel and filter."""
     from matplotlib.figure import Figure
@@ -331,7 +332,7 @@ def main(preset: str, out: Path, *, data_dir: str | None = None) -> list[Row]:
       RunError: the images cannot be loaded, or a file in `out` is damaged.
     """
     chosen = PRESETS[check_name(preset, PRESETS, "preset")]
-    matplotlib = require("matplotlib", "plot")  # known before the work, not after it
+    require("matplotlib", "plot")  # known before the work, not after it
     problem = load(chosen, data_dir)
     claim(out, chosen._asdict())
     found = {}
@@ -348,9 +349,8 @@ def main(preset: str, out: Path, *, data_dir: str | None = None) -> list[Row]:
     (out / "table.md").write_text(said)
     curves = {kind: np.array(found[kind]["history"]) for kind in KINDS}
     kernels = {kind: np.load(out / kind / "kernel.npy") for kind in KINDS}
-    with matplotlib.rc_context(style.STYLE):
-        style.save(curves_figure(curves, title=chosen.data), out / "curves.png")
-        style.save(kernel_figure(kernels), out / "kernels.png")
+    style.save(curves_figure(curves, title=chosen.data), out / "curves.png")
+    style.save(kernel_figure(kernels), out / "kernels.png")
     print(f"{said}table: {out}/table.csv   pictures: {out}/*.png")
     return rows
 

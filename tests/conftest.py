@@ -5,6 +5,7 @@ processes that tests start (the command line, the examples) have the same ones.
 """
 
 import os
+import shutil
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -49,6 +50,34 @@ import jax  # noqa: E402  (after the settings that it reads)
 # [k] + [k, m] is a mistake in this library more often than it is meant: broadcasting
 # over a missing axis is an error here, and the code writes the axis out.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+from tests import small  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Train a small front once: the `Front`, and what its `front.json` holds.
+
+    It serves many files, so no test writes into its folder: `copied` is for that.
+    """
+    from jaxpareto.train import configure, train_front
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    front, found = train_front(configure(**small.RUN), folder, quiet=True)
+    before = _stamps(folder)
+    yield front, found
+    assert _stamps(folder) == before, "a test wrote into the run that all share"
+
+
+@pytest.fixture(scope="module")
+def copied(trained, tmp_path_factory) -> Path:
+    """Return a copy of the trained run's folder, for the tests of one file."""
+    front, _ = trained
+    return shutil.copytree(front.folder, tmp_path_factory.mktemp("runs") / "small")
+
+
+def _stamps(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,7 @@ from jaxpareto.hyper import sparse
 from jaxpareto.nets import NETWORKS, layers, lenet, mlp
 from jaxpareto.prefs import uniform
 from jaxpareto.types import Net
-
-
-def keyed(seed):
-    """Make a key whose generator compiles many times faster than the default one."""
-    return jax.random.key(seed, impl="unsafe_rbg")
-
+from tests.small import SMALL, conditioner, keyed, normal
 
 KEY = keyed(0)
 PREF = jnp.array([0.3, 0.7])
@@ -54,39 +49,12 @@ def tiny(channels=1, m=2):
     return Net(init, apply)
 
 
-SMALL = {
-    "heads": {},
-    "heads-straight": {"straight": 0.5},
-    "delta": {},
-    "chunked": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "chunked-filter": {"width": 8, "hidden": (20,), "chunking": "filter"},
-    "chunked-phn": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "chunked-hmlp": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "sparse": {},
-    "sparse-mlp": {"form": "mlp-bias"},
-    "static": {},
-    "linear": {"spread": 0.3},
-    "low-rank": {"rank": 2},
-    "low-rank-mlp": {"rank": 3, "gates": "mlp", "hidden": (6,)},
-    "film": {"hidden": (6,)},
-    "input": {},
-}
-"""Each conditioner (up to a dash and a form) with options that keep it small."""
-
-
 @cache
 def make(name, m=2):
-    kind = next(k for k in sorted(CONDITIONERS, key=len)[::-1] if name.startswith(k))
-    entry = CONDITIONERS[kind]
+    entry = conditioner(name)
     if entry.reads_pref:
         return entry.make(tiny(1 + m, m), m, KEY, image_shape=IMAGE)
     return entry.make(tiny(m=m), m, KEY, **(entry.options | SMALL[name]))
-
-
-def normal(shapes, seed=1):
-    """Fill a pytree of shapes with normal numbers, without compiling anything."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: rng.standard_normal(x.shape, x.dtype), shapes)
 
 
 def test_every_conditioner_is_here():

@@ -14,17 +14,14 @@ from jaxpareto import cli, export, hyper, load
 from jaxpareto.conditioned import concatenated, generated, independent
 from jaxpareto.errors import RunError, UsageError
 from jaxpareto.nets import mlp
-from jaxpareto.train import configure, train_front
 
 PAGE = Path(__file__).parent.parent / "docs" / "export.md"
 PREF = [0.3, 0.7]
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    config = configure(train_pairs=400, test_pairs=100, batch_size=40, epochs=2)
-    return train_front(config, folder, quiet=True)[0]
+def front(trained):
+    return trained[0]
 
 
 @pytest.fixture(scope="module")

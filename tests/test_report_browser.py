@@ -17,7 +17,7 @@ from jaxpareto import report
 from jaxpareto.export import network, to_onnx
 from jaxpareto.prefs import grid
 from jaxpareto.report import live
-from jaxpareto.train import configure, load, train_front
+from jaxpareto.train import load
 from jaxpareto.train.run import load_data
 
 playwright = pytest.importorskip("playwright.sync_api", reason="extra `browser`")
@@ -29,11 +29,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    config = configure(train_pairs=400, test_pairs=100, batch_size=40, epochs=2)
-    train_front(config, folder, quiet=True)
-    return folder
+def run(trained):
+    return trained[0].folder
 
 
 @pytest.fixture(scope="module")

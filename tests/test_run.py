@@ -12,14 +12,7 @@ from jaxpareto.errors import RunError, UsageError
 from jaxpareto.train import configure, load, train_front
 from jaxpareto.train.log import read_metrics
 from jaxpareto.train.run import independent_prefs, load_data
-
-SMALL = {"train_pairs": 400, "test_pairs": 100, "batch_size": 40, "epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    return train_front(configure(**SMALL), folder, quiet=True)
+from tests.small import RUN
 
 
 def test_front_json_holds_what_is_promised(trained):
@@ -75,7 +68,7 @@ def test_evaluation_with_other_preferences_and_split(trained):
 
 
 def test_independent_networks_go_through_the_same_trainer(tmp_path):
-    config = configure(**SMALL, conditioner="independent", prefs_per_step=3)
+    config = configure(**RUN, conditioner="independent", prefs_per_step=3)
     _, found = train_front(config, tmp_path / "run", quiet=True)
     np.testing.assert_allclose(found["preferences"], independent_prefs(3, 2), atol=1e-6)
     assert found["parameters"]["conditioned"] == 3 * found["parameters"]["target"]
@@ -111,7 +104,7 @@ def test_early_stopping_returns_keeps_and_reports_the_best(tmp_path, capsys):
 
 
 def test_three_tasks(tmp_path):
-    config = configure(**SMALL, tasks=3, fresh_pairs=True, eval_prefs=10)
+    config = configure(**RUN, tasks=3, fresh_pairs=True, eval_prefs=10)
     front, found = train_front(config, tmp_path / "run", quiet=True)
     assert np.shape(found["losses"]) == (10, 3)
     assert front([0.2, 0.3, 0.5], np.zeros((4, *front.shape.image))).shape == (4, 3, 10)
@@ -149,7 +142,7 @@ def test_nothing_is_overwritten(trained, tmp_path):
     with pytest.raises(
         UsageError, match=r"different configuration \(--seed was 0, now 5\)"
     ):
-        train_front(configure(**SMALL, seed=5), front.folder, resume=True, quiet=True)
+        train_front(configure(**RUN, seed=5), front.folder, resume=True, quiet=True)
     assert (front.folder / "front.json").read_bytes() == before
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty and holds no run"):
@@ -159,9 +152,9 @@ def test_nothing_is_overwritten(trained, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_resuming_a_finished_run_evaluates_it_again(trained):
+def test_resuming_a_finished_run_evaluates_it_again(trained, copied):
     front, found = trained
-    _, again = train_front(front.config, front.folder, resume=True, quiet=True)
+    _, again = train_front(front.config, copied, resume=True, quiet=True)
     assert again["losses"] == found["losses"]
     assert again["seconds_training"] == pytest.approx(
         found["seconds_training"], abs=0.01
@@ -196,9 +189,7 @@ def test_a_damaged_checkpoint_is_named(trained, tmp_path):
 
 def test_batch_larger_than_the_data(tmp_path):
     with pytest.raises(UsageError, match="batch size 800 for 360 examples"):
-        train_front(
-            configure(**SMALL | {"batch_size": 800}), tmp_path / "x", quiet=True
-        )
+        train_front(configure(**RUN | {"batch_size": 800}), tmp_path / "x", quiet=True)
     assert not (tmp_path / "x").exists()
 
 

@@ -19,8 +19,9 @@ from jaxpareto.train import tasks as learning
 from jaxpareto.train.recipe import Hparams
 from jaxpareto.train.step import init, step
 from jaxpareto.types import Net, Split
+from tests.small import SMALL, conditioner, keyed, normal
 
-KEY = jax.random.key(0, impl="unsafe_rbg")
+KEY = keyed(0)
 RNG = np.random.default_rng(0)
 
 
@@ -160,47 +161,27 @@ def small():
     return Net(init, apply)
 
 
-SMALL = {
-    "heads": {},
-    "heads-straight": {"straight": 0.5},
-    "delta": {},
-    "chunked": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "chunked-phn": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "chunked-hmlp": {"width": 8, "hidden": (20,), "chunk_size": 50},
-    "sparse": {},
+FORMS = SMALL | {
     "sparse-code": {"embed": False},
     "sparse-affine": {"embed": False, "form": "affine"},
     "sparse-mlp": {"embed": False, "form": "mlp-bias"},
-    "static": {},
-    "linear": {"spread": 0.3},
-    "low-rank": {"rank": 2},
-    "low-rank-mlp": {"rank": 3, "gates": "mlp", "hidden": (6,)},
-    "film": {"hidden": (6,)},
-    "input": {},
 }
-"""Each conditioner (up to a dash and a form) with options that keep it small."""
+"""Those of `SMALL`, and sparse ones that read the code itself, without embedding it."""
 
 
 @cache
 def shared(name):
-    kind = next(k for k in sorted(CONDITIONERS, key=len)[::-1] if name.startswith(k))
-    entry = CONDITIONERS[kind]
+    entry = conditioner(name)
     if entry.reads_pref:
         return entry.make(small(), WIDTH, KEY, image_shape=IMAGE)
-    return entry.make(small(), WIDTH, KEY, **(entry.options | SMALL[name]))
-
-
-def normal(shapes, seed=1):
-    """Fill a pytree of shapes with normal numbers, without compiling anything."""
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: rng.standard_normal(x.shape).astype(x.dtype), shapes)
+    return entry.make(small(), WIDTH, KEY, **(entry.options | FORMS[name]))
 
 
 def test_every_conditioner_takes_codes():
-    assert set(CONDITIONERS) - {"independent"} <= set(SMALL)
+    assert set(CONDITIONERS) - {"independent"} <= set(FORMS)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_family_over_tasks(name):
     """Tasks at once are tasks in a loop; a corner is its code; the codes learn."""
     made = tasks.of_tasks(shared(name), COUNT, WIDTH)

@@ -66,7 +66,9 @@ def guarded(
         return _alone(130)
     except BrokenPipeError:
         return 1
-    except Exception as error:  # the outermost caller: nothing is hidden
+    except Exception as error:
+        # As wide as this because nothing is above it: whatever was not foreseen is told
+        # in one line and fails the command; `--debug` raises it again.
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         line = f"{what} (unforeseen; --debug shows where)"
         processes = sys.modules.get("jaxpareto.train.processes")

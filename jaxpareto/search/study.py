@@ -78,7 +78,7 @@ def optimise(
         asked = _ask(session, min(batch, left))
         try:
             _train(session, asked)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: no trial is left that seems to run
             _give_up(study, asked)
             raise
         if watch is not None:

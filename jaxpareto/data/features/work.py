@@ -59,7 +59,9 @@ def work(read: Callable, prepare: Callable, items: list[Any]) -> Part | Broken:
             done.append((np.asarray(prepare(image)), label))
         except (RunError, UsageError) as error:
             return Broken(len(done), str(error))
-        except Exception as error:  # whatever a decoder raises, the file is named
+        except Exception as error:
+            # Decoders raise what they like, and `read` and `prepare` may be anybody's:
+            # the caller names the file, which an error from a worker would not.
             words = " ".join(str(error).split())[:200]
             return Broken(len(done), f"{type(error).__name__}: {words}")
     return done
