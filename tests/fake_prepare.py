@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 
 import numpy as np
 
@@ -15,6 +16,7 @@ def prepare(image) -> np.ndarray:
 
         with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as it:
             image = np.asarray(it.convert("L"))
+    time.sleep(float(os.environ.get("PAUSE", "0")))  # for who would interrupt it
     return image[:SIDE, :SIDE]
 
 

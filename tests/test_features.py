@@ -140,14 +140,14 @@ WORDS += ["--limit", "300", "--batch-size", "4", "--shard-rows", "6"]
 NO_CACHE = {"JAX_ENABLE_COMPILATION_CACHE": "0"}
 
 
-def child(*words):
-    """Start the command line in a process of its own."""
+def child(*words, pause=0.0):
+    """Start the command line in a process of its own, `pause` seconds an image."""
     here = Path(__file__).parent
     path = os.pathsep.join(map(str, (here, here.parent)))
     program = "import sys, fake_backbone; sys.exit(fake_backbone.main())"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
-        env=os.environ | {"PYTHONPATH": path, **NO_CACHE},
+        env=os.environ | {"PYTHONPATH": path, "PAUSE": str(pause), **NO_CACHE},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -197,7 +197,7 @@ def test_killed_and_resumed_ends_in_the_same_bytes(whole, call, tmp_path):
 
 def test_ctrl_c_is_one_line_and_resumable(whole, call, tmp_path):
     cut = tmp_path / "cut"
-    process = child(*WORDS, "--out", cut, "--workers", 1)
+    process = child(*WORDS, "--out", cut, "--workers", 1, pause=0.01)
     wait_for(cut, 4, process)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers as well
     out, err = process.communicate(timeout=30)
