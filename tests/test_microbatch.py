@@ -16,7 +16,6 @@ from jaxpareto.train import Hparams, Recipe, init, microbatch, optimizers, step
 from jaxpareto.types import Split
 
 KEY = jax.random.key(0)
-stepped = jax.jit(step, static_argnums=0)
 
 
 def network():
@@ -24,13 +23,13 @@ def network():
 
 
 def recipe(made, rule="linear", **settings):
-    wishes = np.random.default_rng(0).dirichlet([1.0, 1.0], 4).astype(np.float32)
+    wishes = np.random.default_rng(0).dirichlet([1.0, 1.0], 6).astype(np.float32)
     return Recipe(
         conditioned=made,
         rule=RULES[rule],
         sampler=prefs.fixed(wishes),
         optimizer=optimizers.optimizer("sgd", "constant", steps=1),
-        prefs_per_step=4,
+        prefs_per_step=6,
         **settings,
     )
 
@@ -55,16 +54,36 @@ def batch(rows=24):
     ],
 )
 def test_pieces_change_nothing(rule, gram_of, split):
-    """One by one in pieces, together in pieces, and several at once: one step each."""
-    mine = recipe(network(), rule, split_batch=split, gram_of=gram_of)
+    """One by one in pieces, and several together: one step each, of the same result."""
+    whole = recipe(network(), rule, split_batch=split, gram_of=gram_of)
     hparams = Hparams(0.1)
-    state = jax.jit(init, static_argnums=0)(mine, KEY, hparams)
-    whole, info = stepped(mine, state, batch(), hparams)
-    for size in (2, 12):  # of 24, or of 6 each: below and above a network's share
-        pieces = mine._replace(microbatch=size)
-        after, seen = stepped(pieces, state, batch(), hparams)
-        chex.assert_trees_all_close(after.phi, whole.phi, atol=2e-6)
+    # Of 24 examples for each network, or of 4: below and above a network's share.
+    sizes = (0, 2, 8 if split else 48)
+
+    @jax.jit
+    def stepped(state, batch):
+        return [
+            step(whole._replace(microbatch=size), state, batch, hparams)
+            for size in sizes
+        ]
+
+    state = jax.jit(init, static_argnums=0)(whole, KEY, hparams)
+    (expected, info), *cut = stepped(state, batch())
+    for after, seen in cut:
+        chex.assert_trees_all_close(after.phi, expected.phi, atol=2e-6)
         chex.assert_trees_all_close(seen, info, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_of_two_pieces_is_left_whole():
+    """A rule that reads the losses would pay another forward pass for nothing."""
+    hparams = Hparams(0.1)
+
+    def program(size):
+        mine = recipe(network(), "stch", split_batch=True, microbatch=size)
+        state = jax.eval_shape(partial(init, mine), KEY, hparams)
+        return str(jax.make_jaxpr(partial(step, mine))(state, batch(), hparams))
+
+    assert program(12) == program(24) == program(0) != program(8)
 
 
 def test_weights_that_do_not_read_the_losses_say_so():

@@ -82,7 +82,8 @@ def choose_microbatch(
     Args:
       conditioned: the network.
       m: number of objectives.
-      image: one as `conditioned.forward` reads it, or its shape and type.
+      image: one as `conditioned.forward` reads it, or its shape and type; a pytree of
+        such where the network reads several things.
       backend: as `jax.default_backend()` names it, which is the default.
 
     >>> from jaxpareto.conditioned import chunked
@@ -100,7 +101,9 @@ def choose_microbatch(
     params = jax.eval_shape(conditioned.params, phi, jnp.ones(m))
 
     def written(images: int) -> int:
-        seen = jax.ShapeDtypeStruct((images, *image.shape), image.dtype)
+        seen = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((images, *x.shape), x.dtype), image
+        )
         return sum(_sizes(jax.make_jaxpr(conditioned.forward)(params, seen).jaxpr))
 
     # What does not grow with the images is made once for all of them.

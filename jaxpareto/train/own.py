@@ -25,7 +25,8 @@ from jaxpareto.rules import RULES
 from jaxpareto.train import folder as folders
 from jaxpareto.train import loop, optimizers
 from jaxpareto.train.evaluate import Scores, measure, summarise
-from jaxpareto.train.recipe import Hparams, Recipe
+from jaxpareto.train.microbatch import choose_microbatch
+from jaxpareto.train.recipe import Hparams, Recipe, as_it_is
 from jaxpareto.train.step import check_split
 from jaxpareto.types import (
     Array,
@@ -191,7 +192,8 @@ def fit_front(
       data: (x, y), arrays or pytrees of arrays with one leading axis [n]. `x` reaches
         `net.apply` as it is, `y` reaches `losses`.
       losses: `f(outputs, y) -> [m]`, a mean per task over the examples it is given;
-        smaller is better. It says how many tasks there are.
+        smaller is better. It says how many tasks there are. On a CPU a large batch is
+        judged in pieces, and what is no mean over examples depends on their size.
       conditioner: a name of `conditioned.CONDITIONERS` other than `"input"` and
         `"independent"`, or `f(net, m, key) -> Conditioned`.
       conditioner_options: of the named one (`jaxpareto front --list`); None is what
@@ -238,8 +240,12 @@ def fit_front(
     m = _count_tasks(net, losses, split)
     batches = stored(split, chosen.batch_size)
     steps = chosen.epochs * batches.steps
+    conditioned = _condition(net, m, conditioner, conditioner_options, chosen.seed)
+    example = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), split.images
+    )
     recipe = Recipe(
-        conditioned=_condition(net, m, conditioner, conditioner_options, chosen.seed),
+        conditioned=conditioned,
         rule=_weigh(rule),
         sampler=sampler or prefs.SAMPLERS["dirichlet"](m, 0.2),
         optimizer=_optimize(optimizer, steps),
@@ -247,7 +253,8 @@ def fit_front(
         split_batch=chosen.split_batch,
         losses=losses,
         steps=steps,
-        inputs=_as_it_is,
+        inputs=as_it_is,
+        microbatch=choose_microbatch(conditioned, m, example),
     )
     kept = None
     if folder is not None:
@@ -357,7 +364,3 @@ def _asked(asked: int | Any, m: int) -> np.ndarray:
     if isinstance(asked, int):
         return np.asarray(prefs.grid(asked, m))
     return np.stack([np.asarray(prefs.check_pref(pref, m)) for pref in asked])
-
-
-def _as_it_is(x: Any) -> Any:
-    return x

@@ -85,8 +85,9 @@ class Recipe(NamedTuple):
         at once, which a sparse hypernetwork is for on a CPU: XLA takes long to add up
         what k networks say of one number.
       microbatch: how many examples go through the networks at once, about, where the
-        losses are means over examples; 0 is all of them. `choose_microbatch` says what
-        suits; a network that drops units at random draws them anew for each piece.
+        losses are means over examples; 0 is all of them, and so is half of them or
+        more. `choose_microbatch` says what suits; a network that drops units at random
+        draws them anew for each piece.
       losses: `losses(outputs, labels) -> [m]`, of a batch.
       gram_of: whose gradients a solver compares: `"phi"`, as in the papers, or
         `"params"`, those of the generated network (cheaper: one backward pass through

@@ -57,13 +57,14 @@ def step(
     Raises:
       UsageError: the batch is to be split and k does not divide it.
     """
-    k = recipe.prefs_per_step
+    k, rows = recipe.prefs_per_step, count_rows(batch)
+    recipe = recipe._replace(microbatch=_piece(recipe, rows))
     key = jax.random.fold_in(state.key, state.step)
     pref_key, dropout_key = jax.random.split(key)
     progress = state.step / recipe.steps if recipe.steps else 1.0
     prefs = recipe.sampler(pref_key, k, progress)
     if recipe.split_batch:
-        check_split(count_rows(batch), k)
+        check_split(rows, k)
         batch = jax.tree.map(lambda x: x.reshape(k, -1, *x.shape[1:]), batch)
     at = Where(prefs, batch, jax.random.split(dropout_key, k))
     at = recipe.layout.share(at)
@@ -85,6 +86,16 @@ def step(
     )
     average = _averaged(recipe, state, phi) if recipe.average else None
     return State(phi, opt_state, state.key, state.step + 1, average), info
+
+
+def _piece(recipe: Recipe, rows: int) -> int:
+    """Say how many examples go through at once: all of a step of one or two pieces.
+
+    There is little to save, and a rule that reads the losses would pay more for a
+    forward pass of its own: 1.13 of the step where 8 preferences share 64 images.
+    """
+    judged = rows if recipe.split_batch else rows * recipe.prefs_per_step
+    return 0 if judged <= 2 * recipe.microbatch else recipe.microbatch
 
 
 def _averaged(recipe: Recipe, state: State, phi: Params) -> Params:
