@@ -186,7 +186,7 @@ def compiled() -> Callable[..., torch.Tensor] | None:
         warnings.simplefilter("ignore")
         try:
             made(hyper, ray, torch.rand(256, 1, 36, 36), torch.zeros(256, 2).long())
-        except Exception as error:  # of whatever kind a compiler that is missing raises
+        except RuntimeError as error:
             print(f"torch.compile: left out ({str(error).splitlines()[0]})")
             return None
     return made

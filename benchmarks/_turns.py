@@ -1,7 +1,7 @@
 """What the benchmarks of a training step share: a compiled stepper, and fair turns."""
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -119,3 +119,23 @@ def take_turns(
             go()
             spent[name].append((time.perf_counter() - began) / steps * 1e3)
     return {name: np.array(each) for name, each in spent.items()}
+
+
+def beside(
+    spent: Mapping[Hashable, np.ndarray], name: str, unit: str, scale: float = 1.0
+) -> Iterator[str]:
+    """Lay turns out in Markdown, beside those of the last contender.
+
+    Args:
+      spent: milliseconds, [rounds] for each contender.
+      name: of what was measured.
+      unit: of time.
+      scale: how many of it are a millisecond.
+    """
+    peer = list(spent.values())[-1]
+    yield f"| {name} | {unit} | the last one's time to it |"
+    yield "| --- | --- | --- |"
+    for who, each in spent.items():
+        ratio = peer / each
+        spread = f"{np.median(ratio):.2f} ({ratio.min():.2f}-{ratio.max():.2f})"
+        yield f"| {who} | {np.median(each) * scale:.4g} | {spread} |"

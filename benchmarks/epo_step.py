@@ -10,8 +10,7 @@ weighted gradient, Adam. The contenders take turns.
 import argparse
 
 import jax
-import numpy as np
-from _turns import BATCH, stepper, take_turns
+from _turns import BATCH, beside, stepper, take_turns
 
 from jaxpareto import conditioned
 from jaxpareto.nets import lenet
@@ -40,14 +39,9 @@ def main() -> None:
     else:
         going["PHN, eager PyTorch and cvxpy"] = Training(1, asked.steps, BATCH).epo
     spent = take_turns(going, asked.steps, asked.rounds)
-    peer = list(spent.values())[-1]
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
-    print("| EPO, one preference | ms per step | PHN's time to it |")
-    print("| --- | --- | --- |")
-    for name, each in spent.items():
-        ratio = peer / each
-        spread = f"{np.median(ratio):.2f} ({ratio.min():.2f}-{ratio.max():.2f})"
-        print(f"| {name} | {np.median(each):.1f} | {spread} |")
+    for line in beside(spent, "EPO, one preference", "ms per step"):
+        print(line)
 
 
 if __name__ == "__main__":

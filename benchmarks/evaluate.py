@@ -12,7 +12,7 @@ import argparse
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _turns import take_turns
+from _turns import beside, take_turns
 
 from jaxpareto import conditioned, prefs
 from jaxpareto.nets import lenet
@@ -47,14 +47,10 @@ def main() -> None:
         scaled = images.astype(np.float32) / 255
         going["PHN, eager PyTorch"] = lambda: evaluate(np.array(rays), scaled, labels)
     spent = take_turns(going, 1, asked.rounds)
-    peer = list(spent.values())[-1]
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
-    print(f"| 25 preferences, {asked.images:,} images | s | PHN's time to it |")
-    print("| --- | --- | --- |")
-    for name, each in spent.items():
-        ratio = peer / each
-        spread = f"{np.median(ratio):.2f} ({ratio.min():.2f}-{ratio.max():.2f})"
-        print(f"| {name} | {np.median(each) / 1e3:.2f} | {spread} |")
+    name = f"25 preferences, {asked.images:,} images"
+    for line in beside(spent, name, "s", 1e-3):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python benchmarks/front_step.py                  # a few minutes on 2 cores
     python benchmarks/front_step.py --rounds 2 --steps 2 --no-torch
     python benchmarks/front_step.py --compile        # and torch.compile
+    python benchmarks/front_step.py --rule hypervolume     # ours alone
 
 One step: a batch of 256 protocol A images, k preferences, a hypernetwork of about 3.2 M
 parameters, the multi-task LeNet, cross-entropy, Adam. Ours is measured where it runs,
@@ -16,7 +17,6 @@ preferences for a whole batch, images for a split one.
 """
 
 import argparse
-import contextlib
 import platform
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,6 +27,7 @@ from _turns import BATCH, stepper, take_turns
 
 from jaxpareto import conditioned
 from jaxpareto.nets import lenet
+from jaxpareto.rules import RULES
 
 CASES = [
     ("jaxpareto", k, split)
@@ -46,12 +47,12 @@ TORCH_CASES = [
 COMPILED_CASES = [("torch.compile", k, False) for k in (1, 16)]
 
 
-def ours(k: int, split: bool, steps: int) -> Callable[[], None]:
+def ours(k: int, split: bool, steps: int, rule: str) -> Callable[[], None]:
     """Return a function that does `steps` compiled steps."""
     network = conditioned.chunked(
         lenet(shared_relu=False), 2, jax.random.key(0), chunk_size=1000, width=100
     )
-    go, size, _ = stepper(network, k, steps, split=split)
+    go, size, _ = stepper(network, k, steps, split=split, rule=RULES[rule])
     print(f"jaxpareto k={k}: {size:,} parameters", flush=True)
     return go
 
@@ -65,26 +66,30 @@ def theirs(k: int, split: bool, steps: int) -> Callable[[], None]:
     return training.linear
 
 
-def compiled(k: int, split: bool, steps: int) -> Callable[[], None]:
-    """Return the same with the losses through `torch.compile`."""
+def compiled(k: int, split: bool, steps: int) -> Callable[[], None] | None:
+    """Return the same with the losses through `torch.compile`, where that works."""
     import _phn
 
     losses = _phn.compiled()
     if losses is None:
-        raise ModuleNotFoundError("torch.compile needs a C++ compiler")
+        return None
     return partial(_phn.Training(k, steps, BATCH, split=split).linear, losses)
 
 
 def measure(
-    steps: int, rounds: int, peers: list[tuple[str, int, bool]]
+    steps: int, rounds: int, peers: list[tuple[str, int, bool]], rule: str
 ) -> dict[tuple, np.ndarray]:
     """Return milliseconds per step, [rounds] for each contender, taken in turns."""
-    make = {"jaxpareto": ours, "pytorch": theirs, "torch.compile": compiled}
-    going = {}
-    for who, k, split in CASES + peers:
-        with contextlib.suppress(ModuleNotFoundError):
-            going[who, k, split] = make[who](k, split, steps)
-    return take_turns(going, steps, rounds)
+    make = {
+        "jaxpareto": partial(ours, rule=rule),
+        "pytorch": theirs,
+        "torch.compile": compiled,
+    }
+    going = {
+        (who, k, split): make[who](k, split, steps) for who, k, split in CASES + peers
+    }
+    there = {case: go for case, go in going.items() if go is not None}
+    return take_turns(there, steps, rounds)
 
 
 def table(spent: dict[tuple, np.ndarray]) -> Iterator[str]:
@@ -112,9 +117,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="in a turn")
     parser.add_argument("--no-torch", action="store_true", help="leave the peer out")
     parser.add_argument("--compile", action="store_true", help="also torch.compile")
+    parser.add_argument("--rule", choices=RULES, default="linear", help="of ours")
     asked = parser.parse_args()
     peers = []
-    if not asked.no_torch:
+    if not asked.no_torch and asked.rule == "linear":
         try:
             import torch
         except ModuleNotFoundError:
@@ -124,7 +130,7 @@ def main() -> None:
             print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     device = jax.devices()[0].device_kind
     print(f"jax {jax.__version__} on {device}, {platform.processor()}")
-    for line in table(measure(asked.steps, asked.rounds, peers)):
+    for line in table(measure(asked.steps, asked.rounds, peers, asked.rule)):
         print(line)
 
 
