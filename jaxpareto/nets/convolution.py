@@ -31,8 +31,9 @@ from jaxpareto.types import Array
 
 FORMS = ("banded", "shifted", "native")
 
-# Narrowest matrix product that keeps the CPU's vector units busy: the LeNet's step took
-# 49 ms at 64 and 58 ms at 128 (2 cores with AVX2, 8 preferences share a batch of 256).
+# Narrowest matrix product that keeps the CPU's vector units busy: of 20, 40, 64 and 128
+# the one that is fastest or within a tenth of it for most layers and numbers of kernels
+# (benchmarks/convolution.py, 2 cores with AVX-512).
 _MIN_COLUMNS = 40
 
 # Fewest channels for which each shifted image is worth a product of its own: with one
