@@ -33,6 +33,7 @@ def python(*words, cwd):
     return done.stdout
 
 
+@pytest.mark.long
 def test_multimnist_smoke(tmp_path):
     script = ROOT / "experiments" / "multimnist.py"
     small = ("--epochs", 1, "--train-pairs", 1000, "--test-pairs", 200)
@@ -89,6 +90,7 @@ def test_toy_fronts_smoke_and_what_it_refuses(tmp_path, capsys):
     assert status == 2 and other.count("\n") == 1 and "did you mean epo" in other
 
 
+@pytest.mark.long
 def test_leaderboard_smoke_and_what_it_refuses(tmp_path, capsys):
     """One preset beside the single-task networks; called again; called wrongly."""
     few = "--epochs 1 --train-pairs 400 --test-pairs 60 --seeds 2 --presets pamal"
@@ -313,17 +315,9 @@ def test_the_corner_is_what_each_network_does_at_its_own_task():
     assert leaderboard.box(front | {"losses": [[3.0, 9.0], [9.0, 1.0]]}) == 0.0
 
 
-# The pages run all of them (`make docs`); here the one that the README names.
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "script",
-    [
-        pytest.param(
-            path,
-            id=path.stem,
-            marks=() if path.stem == "front_by_hand" else pytest.mark.long,
-        )
-        for path in sorted((ROOT / "examples").glob("*.py"))
-    ],
+    "script", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem
 )
 def test_notebook_runs(script, tmp_path):
     assert "MPLBACKEND" in os.environ

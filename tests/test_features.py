@@ -197,7 +197,7 @@ def test_killed_and_resumed_ends_in_the_same_bytes(whole, call, tmp_path):
 
 def test_ctrl_c_is_one_line_and_resumable(whole, call, tmp_path):
     cut = tmp_path / "cut"
-    process = child(*WORDS, "--out", cut, "--workers", 1, pause=0.03)
+    process = child(*WORDS, "--out", cut, "--workers", 1, pause=0.02)
     wait_for(cut, 4, process)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers as well
     out, err = process.communicate(timeout=30)

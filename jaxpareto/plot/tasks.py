@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {
-    "experts": "black",
-    "from scratch": "0.55",
-    "chunked": "C0",
-    "sparse-linear": "C3",
-    "sparse-mlp": "C1",
+LOOKS = {
+    "experts": {"color": "black", "marker": "o"},
+    "from scratch": {"color": "0.55", "marker": "P"},
+    "chunked": {"color": "C0", "marker": "s"},
+    "sparse-linear": {"color": "C3", "marker": "D"},
+    "sparse-mlp": {"color": "C1", "marker": "^"},
 }
+"""Colour and marker of each contender: in grey some colours meet."""
+OTHER = {"color": "C2", "marker": "v"}
 KINDS = ("new", "recombined")
 
 
@@ -62,23 +64,23 @@ def save_tasks(folder: str | Path) -> list[Path]:
 
 
 def multitask(found: dict[str, Any]) -> "Figure":
-    """Draw a line for each contender: a ring for each seed, a bar for the mean."""
+    """Draw a line for each contender: a marker for each seed, a bar for the mean."""
     names = list(found["multitask"])
     figure, (axes,) = _panels(4.2, 0.7 + 0.28 * len(names), 1)
     for place, name in enumerate(reversed(names)):
         each = found["multitask"][name]
         values = 100 * np.mean(each["test"], axis=1)
-        colour = COLOURS.get(name, "C2")
-        axes.plot(values, [place] * len(values), "o", ms=4, mfc="none", color=colour)
+        look = LOOKS.get(name, OTHER)
+        axes.plot(values, [place] * len(values), lw=0, ms=4, mfc="none", **look)
         axes.plot([values.mean()], [place], "|", ms=13, color="black")
     sizes = [
         each["parameters"] / each["target"] for each in found["multitask"].values()
     ]
-    labels = [f"{name}, {size:.1f}" for name, size in zip(names, sizes, strict=True)]
+    labels = [f"{name} ({size:.1f})" for name, size in zip(names, sizes, strict=True)]
     axes.set_yticks(range(len(names)), labels[::-1])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel("test accuracy, mean of the tasks, %")
-    axes.set_title("in brackets: parameters, by those of one target", loc="left")
+    axes.set_title("in brackets: parameters, in those of one target", loc="left")
     axes.grid(axis="x", lw=0.3)
     return figure
 
@@ -92,7 +94,7 @@ def later(found: dict[str, Any]) -> "Figure | None":
     for axes, kind in zip(panels, kinds, strict=True):
         for name, each in found["later"].items():
             values = 100 * np.mean(each[kind], axis=1)
-            _band(axes, each["shots"], values, COLOURS.get(name, "C2"), name)
+            _band(axes, each["shots"], values, LOOKS.get(name, OTHER), name)
         axes.set_xscale("log")
         shots = next(iter(found["later"].values()))["shots"]
         axes.set_xticks(shots, [str(x) for x in shots])
@@ -104,13 +106,15 @@ def later(found: dict[str, Any]) -> "Figure | None":
     return figure
 
 
-def _band(axes: "Axes", x: Any, values: np.ndarray, colour: str, label: str) -> None:
+def _band(
+    axes: "Axes", x: Any, values: np.ndarray, look: dict[str, str], label: str
+) -> None:
     """Draw a mean over seeds [s, x], and a standard deviation around it."""
     mean = values.mean(axis=0)
     deviation = values.std(axis=0, ddof=1) if len(values) > 1 else 0 * mean
     around = mean - deviation, mean + deviation
-    axes.fill_between(x, *around, color=colour, alpha=0.12, lw=0)
-    axes.plot(x, mean, "o-", ms=3, lw=1, color=colour, label=label)
+    axes.fill_between(x, *around, color=look["color"], alpha=0.12, lw=0)
+    axes.plot(x, mean, ms=3, lw=1, label=label, **look)
 
 
 def path_of_codes(found: dict[str, Any]) -> "Figure | None":
@@ -123,7 +127,7 @@ def path_of_codes(found: dict[str, Any]) -> "Figure | None":
     for axes, name in zip(panels, names, strict=True):
         values = 100 * np.array(found["controls"][name]["path"])
         along = np.linspace(0, 1, values.shape[2])
-        colour = COLOURS.get(name, "C2")
+        colour = LOOKS.get(name, OTHER)["color"]
         for i, (task, mark) in enumerate(((first, "-"), (second, "--"))):
             for seed in values:
                 axes.plot(along, seed[i], mark, lw=0.4, color=colour, alpha=0.5)
