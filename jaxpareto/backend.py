@@ -1,8 +1,10 @@
 """What a program sets before JAX starts. The library itself sets nothing."""
 
+import contextlib
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import MutableMapping
 from importlib import metadata
 from pathlib import Path
@@ -49,12 +51,23 @@ def one_device_per_core(environ: MutableMapping[str, str] = os.environ) -> None:
         environ["XLA_FLAGS"] = f"{flags} {_DEVICES}={_cores()}".strip()
 
 
-def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> Path | None:
+def keep_compiled(
+    environ: MutableMapping[str, str] = os.environ,
+    *,
+    name: str = "jax",
+    limit: int = 2 * 2**30,
+) -> Path | None:
     """Let JAX keep compiled programs on disk, so that a second start compiles nothing.
 
-    They lie in `~/.cache/jaxpareto/jax`, or under `XDG_CACHE_HOME`, up to 2 GiB; those
-    not used for longest go first. `JAX_COMPILATION_CACHE_DIR` names another place, and
+    They lie in `~/.cache/jaxpareto/jax`, or under `XDG_CACHE_HOME`. What cannot be read
+    or written there is compiled anew, without a word.
+    `JAX_COMPILATION_CACHE_DIR` names another place, which is left as it is, and
     `JAX_ENABLE_COMPILATION_CACHE=false` keeps none.
+
+    Args:
+      environ: the environment, where JAX finds its settings; those made already stay.
+      name: of the folder.
+      limit: bytes above which programs are deleted, those not used for longest first.
 
     Returns:
       The folder; None where it cannot be written to, or the caller has chosen one.
@@ -65,27 +78,51 @@ def keep_compiled(environ: MutableMapping[str, str] = os.environ) -> Path | None
     if "JAX_COMPILATION_CACHE_DIR" in environ:
         return None
     home = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "jaxpareto" / "jax"
+    folder = home / "jaxpareto" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
         return None
+    _prune(folder, limit)
     kept = {
         "JAX_COMPILATION_CACHE_DIR": str(folder),
         # However soon compiled and however small: a run has sixty small programs, and
         # they are a second of its start.
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0.0,
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": -1,
-        "JAX_COMPILATION_CACHE_MAX_SIZE": 2 * 2**30,
     }
-    for name in kept.keys() - environ.keys():
-        environ[name] = str(kept[name])
+    for setting in kept.keys() - environ.keys():
+        environ[setting] = str(kept[setting])
         # JAX reads the environment when it is imported.
         if environ is os.environ and (jax := sys.modules.get("jax")):
-            jax.config.update(name.lower(), kept[name])
+            jax.config.update(setting.lower(), kept[setting])
+    failed = "Error (reading|writing) persistent compilation cache entry"
+    warnings.filterwarnings("ignore", message=failed)
     return folder
+
+
+def _prune(folder: Path, limit: int) -> None:
+    """Delete the files that were not used for longest, until the rest fits.
+
+    JAX has a limit of its own (`JAX_COMPILATION_CACHE_MAX_SIZE`). It reads a file for
+    each program whenever it keeps one more, and when such a file is missing, because a
+    process was killed or did without a limit, it keeps no program ever again.
+    """
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process has deleted it
+            about = path.stat()
+            # Some file systems do not note when a file was read.
+            found.append((max(about.st_atime, about.st_mtime), about.st_size, path))
+    size = sum(each for _, each, _ in found)
+    for _, each, path in sorted(found):
+        if size <= limit:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        size -= each
 
 
 def _cores() -> int:

@@ -12,29 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from jaxpareto.backend import compile_quickly
-
-
-def _cache_dir() -> Path:
-    """Return the user's cache folder, or a temporary one where that is read-only."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    try:
-        path = home / "jaxpareto" / "jax"
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="jaxpareto-jax-"))
-
+from jaxpareto.backend import compile_quickly, keep_compiled
 
 # The numbers in the tests are a CPU's; JAX_PLATFORMS=cuda runs the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the time of these tests is compilation. The workers of a run, and later runs,
-# find here what was compiled before, however small (-1); what took less than 0.2 s is
-# compiled again sooner than it is kept.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache_dir()))
+# find what was compiled before; what took less than 0.2 s is compiled again sooner than
+# it is kept.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+if not keep_compiled(name="tests"):  # a folder that is read-only, or chosen already
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp())
 compile_quickly()
 # No program here runs long enough to be worth optimising: without it, compilation takes
 # two thirds of the time; in one piece, as the cores are busy, a tenth less.

@@ -51,10 +51,35 @@ def test_a_second_start_finds_what_the_first_compiled(tmp_path):
 def test_a_choice_that_was_made_stays(tmp_path):
     environ = {"JAX_COMPILATION_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path)}
     assert keep_compiled(dict(environ)) is None and not any(tmp_path.iterdir())
-    environ = {"XDG_CACHE_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_MAX_SIZE": "5"}
+    smallest = "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"
+    environ = {"XDG_CACHE_HOME": str(tmp_path), smallest: "5"}
     assert keep_compiled(environ) == tmp_path / "jaxpareto" / "jax"
-    assert environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == "5"
+    assert environ[smallest] == "5"
     assert environ["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path / "jaxpareto" / "jax")
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path):
+    folder = tmp_path / "jaxpareto" / "some"
+    folder.mkdir(parents=True)
+    for name, used in (("old", 3.0), ("older", 2.0), ("oldest", 1.0)):
+        (folder / name).write_bytes(bytes(10))
+        os.utime(folder / name, (used, used))
+    os.utime(folder / "older", (4.0, 2.0))  # written before, but read since
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    assert keep_compiled(dict(environ), name="some", limit=30) == folder
+    assert {path.name for path in folder.iterdir()} == {"old", "older", "oldest"}
+    keep_compiled(dict(environ), name="some", limit=25)
+    assert {path.name for path in folder.iterdir()} == {"old", "older"}
+    keep_compiled(dict(environ), name="some", limit=10)
+    assert [path.name for path in folder.iterdir()] == ["older"]
+
+
+def test_a_damaged_program_is_compiled_anew_without_a_word(tmp_path):
+    """As a process leaves it that is killed while it writes."""
+    start(tmp_path)
+    for path in (tmp_path / "jaxpareto" / "jax").glob("*-cache"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert start(tmp_path)[1] == "25.0"
 
 
 def test_nothing_is_kept_where_nothing_can_be_written(tmp_path):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "experts": {"color": "black", "marker": "o"},
     "from scratch": {"color": "0.55", "marker": "P"},
     "chunked": {"color": "C0", "marker": "s"},
@@ -26,7 +26,7 @@ LOOKS = {
     "sparse-mlp": {"color": "C1", "marker": "^"},
 }
 """Colour and marker of each contender: in grey some colours meet."""
-OTHER = {"color": "C2", "marker": "v"}
+OTHER: dict[str, Any] = {"color": "C2", "marker": "v"}
 KINDS = ("new", "recombined")
 
 
@@ -107,7 +107,7 @@ def later(found: dict[str, Any]) -> "Figure | None":
 
 
 def _band(
-    axes: "Axes", x: Any, values: np.ndarray, look: dict[str, str], label: str
+    axes: "Axes", x: Any, values: np.ndarray, look: dict[str, Any], label: str
 ) -> None:
     """Draw a mean over seeds [s, x], and a standard deviation around it."""
     mean = values.mean(axis=0)
