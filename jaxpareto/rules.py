@@ -153,7 +153,7 @@ def hypervolume_gradient(
       UsageError: the shapes are not [k, m] and [k, m] with m >= 2, or the penalty is
         negative.
 
-    Source: Hoang, Le, Tran and Tran (2023), "Improving Pareto front learning via
+    Source: Hoang, Le, Tuan and Thang (2023), "Improving Pareto front learning via
     multi-sample hypernetworks" (PHN-HVI), section 4; Deist, Maree, Alderliesten and
     Bosman (2020), "Multi-objective optimization by uncrowded hypervolume gradient
     ascent", for the layers.

@@ -272,7 +272,7 @@ def pbi(
         is negative.
 
     Source: Zhang and Li (2007), "MOEA/D: a multiobjective evolutionary algorithm based
-    on decomposition", section III.C.
+    on decomposition", section II.C.
 
     >>> print(pbi(jnp.array([3.0, 4.0]), jnp.array([4 / 7, 3 / 7])).round(3))
     5.0

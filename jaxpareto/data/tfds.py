@@ -1,9 +1,9 @@
 """MNIST, Fashion-MNIST and KMNIST through tensorflow-datasets, without TensorFlow.
 
 The sets that come with tensorflow-datasets need TensorFlow to unpack and encode their
-images. `load_tfds` brings its own builder: it downloads the four IDX files from their
-official address (tensorflow-datasets checks their SHA-256), reads them with `read_idx`,
-and keeps them as array records in the usual folder (`TFDS_DATA_DIR`, else
+images. `load_tfds` brings its own builder: it downloads the four IDX files from
+where tensorflow-datasets has them (which checks their SHA-256), reads them with
+`read_idx`, and keeps them as array records in the usual folder (`TFDS_DATA_DIR`, else
 `~/tensorflow_datasets`), in the order of the files. The next call reads that copy.
 Needs the extra `data`.
 """
@@ -27,7 +27,7 @@ URLS = {
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "kmnist": "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
 }
-"""Name -> official address of the four IDX files (ending in a slash)."""
+"""Name -> address of the four IDX files (ending in a slash), of tensorflow-datasets."""
 
 
 def load_tfds(name: str, folder: str | PathLike[str] | None = None) -> Source:

@@ -9,9 +9,9 @@ and widest layer, 2 in the one below, 3, ... so that the whole costs about 4 n n
 
 The wiring `i` is fixed and local: unit `o` reads inputs around `o * in / out`. Forms:
 `linear` (f is the identity), `affine` (adds biases), `mlp` (f is PReLU, no biases) and
-`mlp-bias`. Source: Cubelier (2022), "Multitasking hypernetworks", master's thesis,
-University of Liege. Here two units may be wired twice to the same input, where the
-thesis merges the two wires.
+`mlp-bias`. Source: Cubelier (2022), "Sparse hypernetworks for multitasking", master's
+thesis, University of Liege. Here two units may be wired twice to the same input, where
+the thesis merges the two wires.
 """
 
 import functools

@@ -127,7 +127,7 @@ def uniformity(losses: ArrayLike, pref: ArrayLike) -> Array:
       UsageError: the shapes are not [m] and [m].
 
     Source: Mahapatra and Rajan (2020), "Multi-task learning with user preferences", for
-    the divergence; Navon, Shamsian, Chechik and Fetaya (2021), "Learning the Pareto
+    the divergence; Navon, Shamsian, Fetaya and Chechik (2021), "Learning the Pareto
     front with hypernetworks", for the measure.
 
     >>> print(uniformity(jnp.array([3.0, 1.0]), jnp.array([0.25, 0.75])))

@@ -5,8 +5,8 @@ They read what `result.json` of `experiments/task_hypernets.py` holds: by conten
 `later` (`new` and `recombined` [s, t, shots], and `shots`) and `controls` (`single` and
 `mean` [s, t]), accuracies all; `names` has the names of the tasks, by kind.
 
-Source of the claims: Cubelier (2022), "Multitasking hypernetworks" (master's thesis,
-University of Liege).
+Source of the claims: Cubelier (2022), "Sparse hypernetworks for multitasking" (master's
+thesis, University of Liege).
 """
 
 from collections.abc import Iterator

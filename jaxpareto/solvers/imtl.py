@@ -29,7 +29,7 @@ def imtl_g(losses: Array, gram: Array, pref: Array) -> tuple[Array, Info]:
       UsageError: shapes other than [m], [m, m], [m] with m >= 2.
 
     Source: Liu, Li, Kuang, Xue, Chen, Yang, Liao and Zhang (2021), "Towards impartial
-    multi-task learning", section 3.2.
+    multi-task learning", section 3.1.
 
     >>> print(imtl_g(jnp.ones(2), jnp.diag(jnp.array([1.0, 9.0])), jnp.ones(2))[0])
     [0.75 0.25]

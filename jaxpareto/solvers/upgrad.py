@@ -33,7 +33,7 @@ def upgrad(
       UsageError: wrong shapes, or a ridge of 0 or less.
 
     Source: Quinton and Rey (2024), "Jacobian descent for multi-objective optimization",
-    section 3.
+    section 2.3.
 
     >>> weights, info = upgrad(jnp.ones(2), jnp.eye(2), jnp.ones(2))
     >>> print(weights.round(2), info.active)

@@ -227,7 +227,7 @@ def tfds_images(
       RunError: the extra `data` is not installed, there is no such copy, or its
         examples are no images with a class label.
 
-    Source: https://www.tensorflow.org/datasets/data_source.
+    Source: https://www.tensorflow.org/datasets/data_source
     """
     name, _, split = name_and_split.rpartition("/")
     if not name:
