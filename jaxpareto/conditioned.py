@@ -58,7 +58,7 @@ def from_hypernetwork(net: Net, module: Any, spec: tree.Spec, m: int) -> Conditi
             return jax.tree.unflatten(spec.treedef, made)
         return tree.unravel(spec, made[: spec.size])
 
-    return Conditioned(init, params, net.apply)
+    return Conditioned(init, params, net.apply, batchwise=net.batchwise)
 
 
 def chunked(
@@ -161,7 +161,7 @@ def concatenated(
         seen = jnp.concatenate([images, drawn], axis=-1)
         return net.apply(params["network"], seen, key=key)
 
-    return Conditioned(init, params, forward)
+    return Conditioned(init, params, forward, batchwise=net.batchwise)
 
 
 def independent(net: Net, prefs: Array | np.ndarray) -> Conditioned:
@@ -191,7 +191,7 @@ def independent(net: Net, prefs: Array | np.ndarray) -> Conditioned:
         nearest = jnp.argmin(distance)
         return jax.tree.map(partial(jnp.take, indices=nearest, axis=0), phi)
 
-    return Conditioned(init, params, net.apply)
+    return Conditioned(init, params, net.apply, batchwise=net.batchwise)
 
 
 def _spec(net: Net, key: Key, init: str) -> tree.Spec:

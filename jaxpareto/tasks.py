@@ -72,6 +72,7 @@ def of_tasks(conditioned: Conditioned, tasks: int, width: int) -> Conditioned:
         params,
         conditioned.forward,
         None if penalty is None else lambda phi: penalty(phi[SHARED]),
+        conditioned.batchwise,
     )
 
 

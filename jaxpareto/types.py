@@ -46,11 +46,14 @@ class Net(NamedTuple):
         read and answer any pytrees of arrays. A key turns dropout on.
       features: `features(params, images) -> [b, d]`, what all heads see: the shared
         representation just before them, without dropout. None if there is none.
+      batchwise: whether an answer depends on the other images of its batch, as with
+        batch norm. Such a batch is never cut into pieces.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
     features: Callable[[Params, Array], Array] | None = None
+    batchwise: bool = False
 
 
 class Backbone(NamedTuple):
@@ -88,12 +91,14 @@ class Conditioned(NamedTuple):
       forward: `forward(params, images, *, key=None) -> logits`, [b, h, w] -> [b, m, c].
       penalty: `penalty(phi) -> scalar`, what the source of this network adds to its
         loss, or None.
+      batchwise: as of the target network.
     """
 
     init: Callable[[Key], Params]
     params: Callable[[Params, Array], Params]
     forward: Callable[..., Array]
     penalty: Callable[[Params], Array] | None = None
+    batchwise: bool = False
 
     def apply(self, phi: Params, pref: Array, images: Array, *, key: Key | None = None):
         """Answer for one preference: `forward(params(phi, pref), images)`."""

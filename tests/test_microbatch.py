@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxpareto import conditioned, prefs
-from jaxpareto.nets import lenet, mlp
+from jaxpareto.conditioned import CONDITIONERS
+from jaxpareto.nets import NETWORKS, lenet, mlp
 from jaxpareto.nets.layers import dropout
 from jaxpareto.rules import RULES
 from jaxpareto.train import Hparams, Recipe, init, microbatch, optimizers, step
@@ -126,6 +127,32 @@ def test_each_piece_has_a_key_of_its_own():
     ones = jnp.ones((2, 100))
     mean = microbatch.mean_over(dropped, ones, KEY, 1)
     assert set(np.asarray(mean)) == {0.0, 1.0, 2.0}
+
+
+@pytest.mark.parametrize("name", CONDITIONERS)
+def test_a_batch_that_is_normalised_is_never_cut(name):
+    """The statistics of a piece are not those of the batch; every family knows."""
+    side = 36 if name == "static" else 6  # static makes kernels: it asks for some
+    options = dict(CONDITIONERS[name].options)
+    if CONDITIONERS[name].reads_pref:
+        options |= {"image_shape": (side, side)}
+        net = mlp((side, side), widths=(8,), channels=3)
+    else:
+        net = lenet() if name == "static" else mlp((side, side), widths=(8,))
+    net = net._replace(batchwise=True)
+    if name == "independent":
+        made = conditioned.independent(net, np.eye(2))
+    else:
+        made = CONDITIONERS[name].make(net, 2, KEY, **options)
+    image = jax.ShapeDtypeStruct((side, side), jnp.float32)
+    choose = microbatch.choose_microbatch
+    assert choose(made, 2, image, "cpu") == 0
+    assert choose(made._replace(batchwise=False), 2, image, "cpu") > 0
+
+
+def test_the_networks_that_normalise_by_the_batch_say_so():
+    found = {name for name, make in NETWORKS.items() if make((36, 36)).batchwise}
+    assert found == {"resnet18-batch"}
 
 
 def test_a_cpu_takes_fewer_of_larger_networks_and_an_accelerator_all():

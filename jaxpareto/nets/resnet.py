@@ -109,7 +109,7 @@ def resnet18(
         del key
         return layers.answer(params, features(params, images))
 
-    return Net(init, apply, features)
+    return Net(init, apply, features, batchwise=norm == "batch")
 
 
 def batch_statistics(params: Params, images: Array) -> Params:

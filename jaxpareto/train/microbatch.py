@@ -77,7 +77,8 @@ def choose_microbatch(
     """Choose how many images a CPU should take at once; 0, all of them, elsewhere.
 
     The power of two that makes a forward pass write at most 32 MiB, but not less than
-    16; nothing is computed.
+    16; 0 as well where an answer depends on the other images of the batch. Nothing is
+    computed.
 
     Args:
       conditioned: the network.
@@ -95,7 +96,7 @@ def choose_microbatch(
     32
     4096
     """
-    if (backend or jax.default_backend()) != "cpu":
+    if conditioned.batchwise or (backend or jax.default_backend()) != "cpu":
         return 0
     phi = jax.eval_shape(conditioned.init, jax.random.key(0))
     params = jax.eval_shape(conditioned.params, phi, jnp.ones(m))

@@ -183,4 +183,6 @@ def check_count(count: int, rows: int) -> None:
 
 def from_scratch(net: Net) -> Conditioned:
     """Let `infer` seek a whole network: what is sought are its parameters."""
-    return Conditioned(net.init, lambda _, params: params, net.apply)
+    return Conditioned(
+        net.init, lambda _, params: params, net.apply, batchwise=net.batchwise
+    )
