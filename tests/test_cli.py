@@ -1,7 +1,11 @@
 """The command: its words, its exit statuses, and a run killed and resumed."""
 
+import dataclasses
+import errno
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +21,7 @@ from jaxpareto.conditioned import CONDITIONERS
 from jaxpareto.prefs import SAMPLERS
 from jaxpareto.rules import RULES
 from jaxpareto.train import load
+from jaxpareto.train.config import Config
 from jaxpareto.train.presets import PRESETS
 
 SMALL = ["--train-pairs", "400", "--test-pairs", "100", "--batch-size", "40"]
@@ -62,6 +67,92 @@ def test_list_says_what_each_name_does(capsys):
         assert line.endswith(")"), "the source is named last"
     assert "width=100" in listed["--conditioner-options"]["heads"]
     assert "penalty=2.0" in listed["--rule-options"]["cosmos"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_list_spells_the_settings_of_a_preset(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        call("front", "--list", name)
+    assert left.value.code == 0
+    about, settings = capsys.readouterr().out.split("\n\n")
+    assert PRESETS[name].paper in about and PRESETS[name].departs in about
+    words = shlex.split(" ".join(settings.splitlines()[1:]))
+    given = cli.given_settings(cli._parser().parse_args(["front", *words]))
+    assert given == PRESETS[name].settings
+
+
+def test_help_says_every_default(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "1000")  # a line for each option
+    with pytest.raises(SystemExit):
+        call("front", "--help")
+    settings = capsys.readouterr().out.split("settings of the run:")[1]
+    lines = re.sub(r"\n {10,}", " ", settings).splitlines()
+    helps = {line.split()[0].strip(","): line for line in lines if line}
+    for each in dataclasses.fields(Config):
+        line = helps["--" + each.name.replace("_", "-")]
+        said = re.findall(r"\(default: ([^;)]*)[;)]", line)
+        if isinstance(each.default, bool):
+            assert said == ["yes" if each.default else "no"]
+        elif each.default != "":
+            assert [type(each.default)(word) for word in said] == [each.default]
+    assert "(default: lenet; mlp for multi-digits)" in settings
+    assert "(default: 0.005; 0.003 for independent)" in settings
+
+
+def test_no_word_at_all_shows_the_commands(capsys):
+    assert call() == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for name in ("front", "eval", "export", "report", "head", "extract", "search"):
+        assert f"\n    {name} " in captured.err
+
+
+def test_a_front_beyond_the_reference_is_remarked_upon(tmp_path, capsys):
+    words = ["--learning-rate", 1e-6, "--epochs", 2, "--quiet"]
+    assert call("front", *SMALL, *words, "--out", tmp_path / "x") == 0
+    out = capsys.readouterr().out
+    assert "hypervolume 0.0000" in out
+    assert out.count("no network is better than the reference (2, 2)") == 1
+    assert "lower --learning-rate" in out
+
+
+def test_independent_networks_say_which_of_them_answers(tmp_path, capsys):
+    pytest.importorskip("safetensors", reason="extra `export`")
+    from safetensors import safe_open
+
+    run, file = tmp_path / "x", tmp_path / "a.safetensors"
+    words = ["--conditioner", "independent", "--prefs-per-step", 3, "--quiet"]
+    assert call("front", *SMALL, *words, "--epochs", 1, "--out", run) == 0
+    capsys.readouterr()
+    front = load(run)
+    assert call("export", run, "--pref", "0.33,0.67", "--out", file) == 0
+    said = "none for this preference: this is the nearest, trained for 0.25,0.75"
+    assert said in capsys.readouterr().out
+    with safe_open(file, "numpy") as opened:
+        assert opened.metadata()["trained_for"] == "0.25,0.75"
+        found = opened.get_tensor("hidden0/kernel")
+    want = front.params([0.25, 0.75])["hidden0"]["kernel"]
+    np.testing.assert_array_equal(found, want)
+    assert call("eval", run, "--pref", "0.9,0.1") == 0
+    assert "trained for 0.75,0.25" in capsys.readouterr().out
+    assert call("export", run, "--pref", "0.5,0.5", "--out", file, "--force") == 0
+    assert "nearest" not in capsys.readouterr().out
+    with safe_open(file, "numpy") as opened:
+        assert "trained_for" not in opened.metadata()
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path, capsys):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def parser():
+        made = cli.script_parser("x", None)
+        made.set_defaults(run=full)
+        return made
+
+    assert cli.guarded(parser, ["--out", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert f"cannot write to {tmp_path} (No space left on device); make room" in err
 
 
 def test_a_preset_is_settings_that_the_call_may_change(tmp_path):
@@ -114,17 +205,48 @@ def test_rules_that_need_more_than_losses(rule, tmp_path, capsys):
 
 def test_eval_prints_a_table_and_keeps_the_training_time(run, capsys):
     before = json.loads((run / "front.json").read_text())
-    assert call("eval", run, "--prefs", 5) == 0
+    assert call("eval", run, "--prefs", 25) == 0
     out = capsys.readouterr().out
-    assert "hypervolume" in out and "front.png" in out and out.count("%") == 10
+    assert "hypervolume" in out and f"{run / 'front.json'} " in out
+    assert str(run / "front.png") in out and out.count("%") == 22
     found = json.loads((run / "front.json").read_text())
-    assert len(found["preferences"]) == 5
+    assert found["losses"] == before["losses"]
     assert found["seconds_training"] == pytest.approx(
         before["seconds_training"], abs=0.01
     )
-    assert call("eval", run, "--split", "validation") == 0
-    assert json.loads((run / "front.json").read_text()) == found
-    assert (run / "front-validation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "count"),
+    [
+        (["--prefs", 5], "front-5", 5),
+        (["--split", "validation"], "front-validation", 25),
+        (["--split", "validation", "--prefs", 5], "front-validation-5", 5),
+    ],
+)
+def test_eval_leaves_the_front_of_the_run_as_it_is(run, words, name, count, capsys):
+    own = {path: path.read_bytes() for path in run.glob("front.*")}
+    assert len(own) == 3
+    assert call("eval", run, *words) == 0
+    out = capsys.readouterr().out
+    assert str(run / f"{name}.json") in out and str(run / f"{name}.png") in out
+    found = json.loads((run / f"{name}.json").read_text())
+    assert len(found["preferences"]) == count
+    assert (run / f"{name}.png").exists() and (run / f"{name}.svg").exists()
+    assert {path: path.read_bytes() for path in run.glob("front.*")} == own
+
+
+def test_eval_of_one_preference_prints_its_row_alone(run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    assert call("eval", run, "--pref", "0.5,0.5") == 0
+    head, row = capsys.readouterr().out.splitlines()
+    at = json.loads((run / "front.json").read_text())
+    middle = np.flatnonzero(np.array(at["preferences"])[:, 0] == 0.5)[0]
+    assert head.split()[:2] == ["pref", "1"]
+    assert row.split()[:2] == ["0.500", "0.500"]
+    want = [f"{loss:.4f}" for loss in at["losses"][middle]]
+    assert row.split()[2:4] == want
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
 
 
 BAD = [
@@ -146,7 +268,13 @@ BAD = [
     ),
     (["front", "--resume"], 2, "--resume needs --out"),
     (["fron"], 2, "invalid choice: 'fron'"),
-    ([], 2, "required: COMMAND"),
+    (["front", "--list", "phnls"], 2, "unknown preset 'phnls'; did you mean phn-ls"),
+    (["front", "--out", "/proc/x/y"], 1, "cannot write to /proc/x"),
+    (["head", "digits", "--out", "/proc/x"], 1, "cannot write to /proc/x"),
+    (["report", "{runs}"], 2, "has runs inside: {run}; name one"),
+    (["eval", "{runs}"], 2, "has runs inside: {run}; name one"),
+    (["eval", "{run}", "--prefs", "3", "--pref", "0.5,0.5"], 2, "give one of them"),
+    (["eval", "{run}", "--pref", "0.5,0.6"], 2, "sums to 1.1"),
     (["eval", "{tmp}/none"], 2, "holds no run"),
     (["eval", "{run}", "--prefs", "0"], 2, "0"),
     (["eval", "{run}", "--split", "train"], 2, "unknown split 'train'"),
@@ -174,11 +302,11 @@ def test_bad_words_give_one_clear_line(
 ):
     monkeypatch.chdir(tmp_path)
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
-    words = [word.format(tmp=tmp_path, run=run) for word in words]
+    words = [word.format(tmp=tmp_path, run=run, runs=run.parent) for word in words]
     assert call(*words) == status
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.count("\n") == 1 and message in captured.err
+    assert captured.err.count("\n") == 1 and message.format(run=run) in captured.err
     assert list(tmp_path.iterdir()) == []
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before
 

@@ -106,6 +106,20 @@ def shown(page, row):
     return [float(text.removesuffix(" %")) for text in cells]
 
 
+@pytest.mark.parametrize("data", ["multi-digits", "multi-mnist"])
+def test_the_page_says_why_curves_end_elsewhere_than_the_front(
+    gathered, visit, tmp_path, data
+):
+    checked = {"epoch": [1, 2], "hypervolume": [1.0, 1.9], "best_accuracy": [0.4, 0.5]}
+    curves = gathered["curves"] | {"validation": checked}
+    changed = gathered | {"data": data, "curves": curves}
+    page = visit(report.write_page([changed], tmp_path / "a.html"))
+    said = page.locator("#curves-how").inner_text()
+    assert "on examples held out from the training set" in said
+    assert "are on the test set" in said
+    assert ("written by other people" in said) == (data == "multi-digits")
+
+
 def test_the_slider_goes_through_the_front_by_keyboard(run, gathered, visit, tmp_path):
     front = json.loads((run / "front.json").read_text())
     page = visit(report.write_page([gathered], tmp_path / "page.html"))

@@ -126,6 +126,24 @@ def test_a_preference_off_the_simplex_is_refused(trained, pref, message):
             call(pref)
 
 
+def test_a_front_says_in_a_line_what_it_is(trained):
+    front, _ = trained
+    assert repr(front) == (
+        "Front(heads x linear on multi-digits, mlp, 2 tasks, 2 of 2 epochs, in "
+        f"{front.folder})"
+    )
+
+
+def test_chosen_preferences_are_evaluated_as_those_of_a_grid(trained):
+    front, found = trained
+    some = front.evaluate(np.array(found["preferences"])[[3, 20]])
+    np.testing.assert_allclose(
+        some["losses"], np.array(found["losses"])[[3, 20]], rtol=1e-5
+    )
+    with pytest.raises(UsageError, match="sums to"):
+        front.evaluate([[0.5, 0.6]])
+
+
 def test_images_of_another_shape_are_refused(trained):
     front, _ = trained
     with pytest.raises(

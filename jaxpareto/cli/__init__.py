@@ -5,6 +5,7 @@ line that says what was found and what to do; `--debug` shows the traceback inst
 file of this room has the commands of one habit: their words, and what they do.
 """
 
+import sys
 from collections.abc import Sequence
 
 from jaxpareto import __version__
@@ -35,11 +36,18 @@ __all__ = [
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    if not (sys.argv[1:] if argv is None else argv):
+        _parser().print_help(sys.stderr)
+        return 2
     return guarded(_parser, argv)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="jaxpareto", description="One training run, every trade-off.")
+    parser = Parser(
+        prog="jaxpareto",
+        description="One training run, every trade-off.",
+        epilog="jaxpareto COMMAND --help says more of each.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=Parser

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from jaxpareto.cli.front import trained_for
 from jaxpareto.cli.parser import command
 from jaxpareto.errors import UsageError
 
@@ -53,4 +54,5 @@ def _export(asked: argparse.Namespace) -> None:
         f"{asked.out}: {tree.count(taken.weights):,} parameters, "
         f"{asked.out.stat().st_size / 1e3:,.0f} kB; {inputs} -> logits "
         f"[b, {front.shape.tasks}, {front.shape.classes}]"
+        + ("" if pref is None else trained_for(front, pref))
     )

@@ -4,8 +4,9 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,6 +52,7 @@ def guarded(
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
+    asked: Any = None
     try:
         asked = make_parser().parse_args(argv)
         keep_compiled()
@@ -74,8 +76,23 @@ def guarded(
         processes = sys.modules.get("jaxpareto.train.processes")
         if processes is not None and processes.blames_others(error):
             line = processes.GONE
+        if (refused := _refused(error, getattr(asked, "out", None))) is not None:
+            line = refused
         return _fail(error, line, 1, debug)
     return 0
+
+
+def _refused(error: Exception, out: Path | None) -> str | None:
+    """Say that `--out` cannot be written to, if that is what the error is about."""
+    if not isinstance(error, OSError) or out is None:
+        return None
+    why = error.strerror or type(error).__name__
+    if error.errno in (ENOSPC, EDQUOT):
+        return f"cannot write to {out} ({why}); make room, or name another --out"
+    where = Path(error.filename) if isinstance(error.filename, str) else None
+    if where is None or not (where.is_relative_to(out) or out.is_relative_to(where)):
+        return None
+    return f"cannot write to {where} ({why}); name another --out"
 
 
 def _fail(error: Exception, line: str, status: int, debug: bool) -> int:
@@ -123,10 +140,17 @@ def columns(rows: Sequence[tuple[str, ...]]) -> None:
         print("  " + "  ".join(cells).rstrip())
 
 
-def add_fields(group: Any, config: Any) -> None:
-    """Add an option for each field of a dataclass of settings.
+def add_fields(
+    group: Any, config: Any, others: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Add an option for each field of a dataclass of settings, its default in the help.
 
     Settings that are not given stay absent.
+
+    Args:
+      group: of the parser.
+      config: the dataclass.
+      others: field -> {where: its default there}.
     """
     from jaxpareto.train.folder import flag
 
@@ -135,12 +159,23 @@ def add_fields(group: Any, config: Any) -> None:
         more: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
         if kind is bool:
             more = {"action": argparse.BooleanOptionalAction}
+        said = [_spelled(each.default)] if each.default != "" else []
+        elsewhere = (others or {}).get(each.name, {})
+        said += [f"{_spelled(value)} for {name}" for name, value in elsewhere.items()]
+        default = f" (default: {'; '.join(said)})" if said else ""
         group.add_argument(
             flag(each.name),
             default=argparse.SUPPRESS,
-            help=each.metadata["help"].replace("%", "%%"),
+            help=(each.metadata["help"] + default).replace("%", "%%"),
             **more,
         )
+
+
+def _spelled(value: Any) -> str:
+    """Spell a default: `yes` and `no`, and floats as short as they were written."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def given_fields(asked: argparse.Namespace, config: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxpareto import __version__
 from jaxpareto.prefs import check_pref
@@ -72,5 +73,8 @@ def network(front: Front, pref: Any = None) -> Network:
         return Network(front.phi, forward, make, shape.image, shape.tasks, about)
     pref = check_pref(pref, shape.tasks)
     about["preference"] = ",".join(f"{x:.6g}" for x in pref)
+    trained = front.trained_pref(pref)
+    if not np.array_equal(trained, pref):  # of independent networks, the nearest
+        about["trained_for"] = ",".join(f"{x:.6g}" for x in trained)
     weights = front.params(jnp.asarray(pref))
     return Network(weights, forward, None, shape.image, shape.tasks, about)

@@ -16,6 +16,16 @@ def table(front: dict[str, Any], *, rows: int = 11) -> str:
       Lines of text: per preference the losses (nats) and accuracies (%) of each task,
       then hypervolume, non-dominated count and rank correlations.
     """
+    return "\n".join([front_rows(front, rows=rows), "", summary(front)])
+
+
+def front_rows(front: dict[str, Any], *, rows: int = 11) -> str:
+    """Lay out a line per preference: the losses (nats) and accuracies (%) of each task.
+
+    Args:
+      front: what `front.json` holds.
+      rows: show about so many preferences, evenly chosen; the ends are always there.
+    """
     prefs, losses = np.array(front["preferences"]), np.array(front["losses"])
     k, m = prefs.shape
     tasks = [f"{i + 1}" for i in range(m)]
@@ -35,7 +45,7 @@ def table(front: dict[str, Any], *, rows: int = 11) -> str:
     lines = ["  ".join(f"{cell:>8}" for cell in row) for row in [head, *cells]]
     if len(shown) < k:
         lines.append(f"({len(shown)} of {k} preferences shown)")
-    return "\n".join([*lines, "", summary(front)])
+    return "\n".join(lines)
 
 
 def summary(front: dict[str, Any]) -> str:

@@ -73,6 +73,15 @@ class Front:
     best_epoch: int | None = None
     stopped: bool = False
 
+    def __repr__(self) -> str:
+        """Say in a line what this is; the weights are in `phi`."""
+        config, count = self.config, self.shape.tasks
+        return (
+            f"Front({config.conditioner} x {config.rule} on {config.data}, "
+            f"{config.network}, {count} tasks, {self.epoch} of {config.epochs} epochs, "
+            f"in {self.folder})"
+        )
+
     @property
     def finished(self) -> bool:
         """Whether no epoch is left to train."""
@@ -126,14 +135,33 @@ class Front:
         pref = prefs.check_pref(pref, self.shape.tasks)
         return self._apply(self.phi, pref, scaled)
 
-    def prefs(self, k: int | None = None) -> np.ndarray:
-        """Return the preferences to evaluate: k on a grid, or the independents' own."""
-        k = self.config.eval_prefs if k is None else k
-        return asked_prefs(self.config, k, self.shape.tasks)
+    def prefs(self, k: Any = None) -> np.ndarray:
+        """Return the preferences to evaluate: k on a grid, or the independents' own.
+
+        Or, where `k` is preferences [k, m] and no number, those, once they are checked.
+        """
+        m = self.shape.tasks
+        if np.ndim(k):
+            return np.stack([prefs.check_pref(pref, m) for pref in k])
+        return asked_prefs(self.config, self.config.eval_prefs if k is None else k, m)
+
+    def trained_pref(self, pref: Any) -> np.ndarray:
+        """Return the preference [m] that the network which answers was trained for.
+
+        It is `pref` itself, but for independent networks the nearest of their own.
+
+        Raises:
+          UsageError: `pref` is not on the simplex, or of the wrong length.
+        """
+        pref = prefs.check_pref(pref, self.shape.tasks)
+        if self.config.conditioner != "independent":
+            return pref
+        # Preferences in the place of networks: the same choice, whatever it is.
+        return np.asarray(self._params(self.prefs(), pref))
 
     def evaluate(
         self,
-        k: int | None = None,
+        k: Any = None,
         *,
         split: str = "test",
         tasks: Tasks | None = None,
@@ -143,14 +171,15 @@ class Front:
         """Evaluate the front, in the words of `front.json`.
 
         Args:
-          k: how many preferences; by default `config.eval_prefs`.
+          k: how many preferences, by default `config.eval_prefs`; or preferences
+            [k, m].
           split: `"test"`, or `"validation"` to choose settings by.
           tasks: the run's data, if at hand; else they are loaded.
           data_dir: where to load them from.
           devices: to share the work.
 
         Raises:
-          UsageError: unknown split, or too few preferences.
+          UsageError: unknown split, too few preferences, or one that is none.
           RunError: the data cannot be loaded.
         """
         check_name(split, SPLITS, "split")
@@ -448,6 +477,7 @@ def load(path: str | Path) -> Front:
 
 def read_config(folder: Path) -> tuple[Config, Shape]:
     """Read what `config.json` says of a run."""
+    _look_inside(folder)
     content = folders.read_config(folder)
     try:
         shape = content["shape"]
@@ -459,6 +489,23 @@ def read_config(folder: Path) -> tuple[Config, Shape]:
         raise RunError(
             f"{folder / 'config.json'} is damaged ({error!r} is missing or wrong)"
         ) from error
+
+
+def _look_inside(folder: Path) -> None:
+    """Refuse a folder that holds no run but has some inside: name them."""
+    if (folder / "config.json").exists():
+        return
+    inside = [
+        path.parent
+        for path in sorted(folder.glob("*/config.json"))
+        if '"shape"' in path.read_text(errors="replace")  # else it is another's
+    ]
+    if inside:
+        more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
+        raise UsageError(
+            f"{folder} holds no run itself, but has runs inside: "
+            f"{', '.join(map(str, inside[:3]))}{more}; name one of them"
+        )
 
 
 def recorded_data_dir(folder: Path) -> str | None:

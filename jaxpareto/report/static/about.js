@@ -16,6 +16,14 @@ function curve(title, yLabel, series, names) {
   return svg;
 }
 
+// Why the validation curves do not end at the numbers of the front.
+function heldOut(runs) {
+  const embedded = runs.some((run) => run.data === "multi-digits");
+  const others = ", which for the embedded digits was, but for a few, written by other people";
+  return " Validation curves are on examples held out from the training set; the front and the hypervolume further up " +
+    `are on the ${runs[0].split} set${embedded ? others : ""}.`;
+}
+
 function showCurves(runs, current) {
   const box = byId("curves"), { curves, tasks } = runs[current];
   box.replaceChildren();
@@ -39,7 +47,8 @@ function showCurves(runs, current) {
   }
   byId("curves-how").textContent =
     `Training losses are means over the preferences of a step${curves.lines > 1 ? ` and over ${curves.lines} lines of metrics.jsonl` : ""}.` +
-    (several ? " Validation curves show all runs, with the lines of the legend above." : "");
+    (several ? " Validation curves show all runs, with the lines of the legend above." : "") +
+    (checked("hypervolume").length ? heldOut(runs) : "");
 }
 
 const number = (x, digits) => (x === null || x === undefined ? "-" : x.toFixed(digits));
