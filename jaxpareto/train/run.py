@@ -48,7 +48,7 @@ class Shape:
     classes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front:
     """A trained family of networks: one for every preference.
 
@@ -72,6 +72,15 @@ class Front:
     epoch: int
     best_epoch: int | None = None
     stopped: bool = False
+
+    def __repr__(self) -> str:
+        """Say in one line what was trained; the parameters would fill pages."""
+        config = self.config
+        return (
+            f"<front of {config.network}, conditioner {config.conditioner}, rule "
+            f"{config.rule}: {self.shape.tasks} tasks, {self.epoch} of {config.epochs} "
+            f"epochs, {self.folder}>"
+        )
 
     @property
     def finished(self) -> bool:
