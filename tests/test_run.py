@@ -173,6 +173,13 @@ def test_what_is_no_run_is_refused(tmp_path, trained):
         load(tmp_path)
 
 
+def test_a_front_is_one_line(trained):
+    front, _ = trained
+    assert repr(front).startswith("<front of ") and repr(front).endswith(
+        f"2 tasks, {front.epoch} of {front.config.epochs} epochs, {front.folder}>"
+    )
+
+
 def test_a_damaged_checkpoint_is_named(trained, tmp_path):
     import shutil
 
