@@ -1,5 +1,6 @@
 """Fronts of networks, arrays, losses, rules and conditioners that are not ours."""
 
+import dataclasses
 import json
 import shutil
 from functools import cache
@@ -15,6 +16,7 @@ from jaxpareto import (
     adapt,
     cli,
     conditioned,
+    configure,
     export,
     fit_front,
     load,
@@ -298,9 +300,11 @@ def test_a_front_in_a_folder_is_resumed_where_it_stopped(tmp_path, monkeypatch):
         fit(data, folder=folder, resume=True, seed=1, **more)
     with pytest.raises(UsageError, match="holds another run"):
         fit(data, folder=folder, **more)
-    (folder / "config.json").write_text('{"config": {"rule": "linear"}}')
-    with pytest.raises(RunError, match="no plan of fit_front"):
-        fit(data, folder=folder, resume=True, **more)
+    of_front = {"config": dataclasses.asdict(configure()), "shape": {}}
+    for other in ({"config": {"rule": "linear"}}, of_front):
+        (folder / "config.json").write_text(json.dumps(other))
+        with pytest.raises(RunError, match="no plan of fit_front"):
+            fit(data, folder=folder, resume=True, **more)
 
 
 @pytest.fixture(scope="module")

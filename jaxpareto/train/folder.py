@@ -179,7 +179,7 @@ def read_config(folder: Path, *, own: bool = False) -> dict[str, Any]:
     if not path.exists():
         raise UsageError(f"{folder} holds no run (there is no {path})")
     content = read_json(path, "start the run anew")
-    if not own and _is_own(content):
+    if not own and is_own(content):
         raise UsageError(
             f"{folder} holds a run of fit_front, whose functions are not kept: call "
             f"fit_front again with the same ones, folder={str(folder)!r} and "
@@ -188,7 +188,7 @@ def read_config(folder: Path, *, own: bool = False) -> dict[str, Any]:
     return content
 
 
-def _is_own(content: Any) -> bool:
+def is_own(content: Any) -> bool:
     """Say whether a run is one of `fit_front`; the first ones kept numbers alone."""
     if not isinstance(content, dict):
         return False

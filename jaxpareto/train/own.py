@@ -106,6 +106,7 @@ def fit_front(
         out of its range, losses that are not [m], or a folder that holds another run.
       RunError: a loss is not finite, or a checkpoint cannot be read.
 
+    >>> import jax.numpy as jnp
     >>> x = np.linspace(-1.0, 1.0, 64, dtype=np.float32)[:, None]
     >>> y = np.concatenate([x, -x], axis=1)  # two wishes that one line cannot grant
     >>> line = Net(

@@ -27,9 +27,10 @@ class Plan:
     """The settings of a call of `fit_front`.
 
     Attributes:
-      epochs: and the next five, as given.
+      epochs: this and the next five are numbers, as given.
       parameters: of the target network, how many.
-      network: and what else is a function: its name and of which functions it is made.
+      network: the name of the function and of those that it is made of; likewise what
+        else may be one.
       m: tasks.
       n: examples.
       x: types and shapes of the inputs, and `y` of the targets, without the axis [n].
@@ -87,13 +88,13 @@ def claim(folder: Path, plan: Plan, *, resume: bool) -> None:
 
 def _read(folder: Path, like: Plan) -> Plan:
     """Read the plan of a folder; what older versions did not keep is taken as alike."""
-    found = folders.read_config(folder, own=True).get("config")
-    if not isinstance(found, dict) or not {*found} >= folders.OWN_NUMBERS:
+    content = folders.read_config(folder, own=True)
+    if not folders.is_own(content):
         raise RunError(
             f"{folder / 'config.json'} is no plan of fit_front; name another folder"
         )
     try:
-        return replace(like, **found)
+        return replace(like, **content["config"])
     except TypeError as error:
         raise RunError(
             f"{folder / 'config.json'} is of another version of jaxpareto ({error})"
