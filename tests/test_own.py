@@ -1,6 +1,8 @@
 """Fronts of networks, arrays, losses, rules and conditioners that are not ours."""
 
+import dataclasses
 import json
+import shutil
 from functools import cache
 
 import jax
@@ -12,8 +14,12 @@ from flax import linen, nnx
 
 from jaxpareto import (
     adapt,
+    cli,
     conditioned,
+    configure,
+    export,
     fit_front,
+    load,
     metrics,
     prefs,
     rules,
@@ -21,6 +27,8 @@ from jaxpareto import (
     tree,
 )
 from jaxpareto.errors import RunError, UsageError
+from jaxpareto.train import optimizers
+from jaxpareto.train.recipe import Hparams
 from jaxpareto.types import Conditioned, Net
 
 KEY = jax.random.key(0)
@@ -32,6 +40,9 @@ def arrays(m, n=60, d=3, seed=0):
     x = rng.normal(size=(n, d)).astype(np.float32)
     y = x @ rng.normal(size=(d, m)) + 0.1 * rng.normal(size=(n, m))
     return x, y.astype(np.float32)
+
+
+X, Y = arrays(2)
 
 
 def start(key):
@@ -289,9 +300,172 @@ def test_a_front_in_a_folder_is_resumed_where_it_stopped(tmp_path, monkeypatch):
         fit(data, folder=folder, resume=True, seed=1, **more)
     with pytest.raises(UsageError, match="holds another run"):
         fit(data, folder=folder, **more)
-    (folder / "config.json").write_text('{"config": {"rule": "linear"}}')
-    with pytest.raises(RunError, match="no plan of fit_front"):
-        fit(data, folder=folder, resume=True, **more)
+    of_front = {"config": dataclasses.asdict(configure()), "shape": {}}
+    for other in ({"config": {"rule": "linear"}}, of_front):
+        (folder / "config.json").write_text(json.dumps(other))
+        with pytest.raises(RunError, match="no plan of fit_front"):
+            fit(data, folder=folder, resume=True, **more)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Make a short run, and return its folder and what it was called with."""
+    folder = tmp_path_factory.mktemp("own") / "run"
+    more = {"epochs": 1, "folder": folder, "sampler": "uniform", "quiet": True}
+    more |= {"conditioner": "linear", "batch_size": 40}
+    fit_front(LINE, (X, Y), squares, **more)
+    return folder, more | {"resume": True}
+
+
+def absolute(said, y):
+    return jnp.mean(jnp.abs(said[:, None] - y), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"rule": "stch"}, "rule was linear, now stch"),
+        (
+            {"rule": rules.from_scalarisation(lambda losses, pref: losses @ pref)},
+            "rule",
+        ),
+        ({"rule": "mgda", "gram_of": "params"}, "gram_of was phi, now params"),
+        ({"conditioner": "low-rank"}, "conditioner was linear, now low-rank"),
+        ({"conditioner_options": {"init": "hyperfan-in"}}, "was none, now init=hyp"),
+        ({"sampler": "dirichlet"}, r"sampler was uniform, now dirichlet\(0.2\)"),
+        ({"sampler": prefs.SAMPLERS["stratified"](2, 1.0)}, r"now .*\(stratified\)"),
+        ({"optimizer": "sgd"}, "optimizer was adam, now sgd"),
+        ({"optimizer": optax.adam(0.1)}, "optimizer was adam, now one of your own"),
+        ({"data": (X[:50], Y[:50])}, "n was 60, now 50"),
+        ({"data": (X.astype(np.float16), Y)}, r"x was float32\[3\], now float16\[3\]"),
+        ({"data": (X, arrays(3)[1])}, r"m was 2, now 3; y was float32\[2\], now fl"),
+        ({"losses": absolute}, "losses was squares, now absolute"),
+        ({"epochs": 9}, "epochs was 1, now 9.*leave those options out.*new folder="),
+        ({"resume": False}, "with folder=, or continue that run with resume=True"),
+    ],
+)
+def test_a_folder_of_another_call_is_refused_by_name(kept, other, said):
+    folder, more = kept
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UsageError, match=said) as caught:
+        fit_front(**({"net": LINE, "data": (X, Y), "losses": squares} | more | other))
+    assert "--" not in str(caught.value) and "\n" not in str(caught.value)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_folder_that_kept_numbers_alone_is_continued(kept, tmp_path):
+    """As of the first version; another network is told by its shapes, quietly."""
+    folder, more = kept
+    shutil.copytree(folder, tmp_path / "old")
+    path, more = tmp_path / "old" / "config.json", more | {"folder": tmp_path / "old"}
+    content = json.loads(path.read_text())
+    del content["kind"]
+    six = [
+        "epochs",
+        "batch_size",
+        "prefs_per_step",
+        "split_batch",
+        "learning_rate",
+        "seed",
+    ]
+    content["config"] = {name: content["config"][name] for name in six}
+    path.write_text(json.dumps(content))
+    front = fit_front(LINE, (X, Y), squares, **more)
+    again = fit_front(LINE, (X, Y), squares, **(more | {"folder": folder}))
+    np.testing.assert_array_equal(flat(front.phi), flat(again.phi))
+    three = arrays(3)
+    same = optimizers.optimizer("adam", "cosine", steps=1)(Hparams(0.1))
+    nested = optax.chain(same, optax.identity())  # no other shapes, but other names
+    others = {"data": three}, {"conditioner": "low-rank"}, {"optimizer": nested}
+    for wrong in others:
+        call = {"net": LINE, "data": (X, Y), "losses": squares} | more | wrong
+        with pytest.raises(
+            RunError, match=r"of another network.*found shape"
+        ) as caught:
+            fit_front(**call)
+        assert "delete" not in str(caught.value)
+    with pytest.raises(UsageError, match="call fit_front again"):
+        load(tmp_path / "old")
+
+
+def test_what_needs_a_run_of_the_command_says_so(kept, capsys):
+    folder, _ = kept
+    commands = (["report", folder], ["eval", folder], ["front", "--resume", "--out"])
+    export_it = ["export", folder, "--out", "a.onnx"]
+    for words in (*commands[:2], [*commands[2], folder], export_it):
+        assert cli.main([str(word) for word in words]) == 2
+        said = capsys.readouterr().err
+        assert "call fit_front again with the same ones" in said
+        assert "resume=True" in said and len(said.splitlines()) == 1
+
+
+def test_a_front_is_one_line(kept):
+    folder, more = kept
+    front = fit_front(LINE, (X, Y), squares, **more)
+    assert repr(front) == (
+        f"OwnFront(linear x linear, answer, 2 tasks, 1 epochs, in {folder})"
+    )
+    with pytest.raises(UsageError, match=r"one number or 2, .*found shape \(1,\)"):
+        front.evaluate((X, Y), 3, reference=[1.0])
+
+
+def test_parts_by_name_are_those_of_their_makers():
+    short = {"epochs": 3, "conditioner": "linear", "sampler": "stratified"}
+    more = {"rule": "stch", "rule_options": {"mu": 0.5}, "optimizer": "adamw"}
+    named = fit(arrays(2), **short, **more)
+    by_hand = {
+        "sampler": prefs.SAMPLERS["stratified"](2, 1.0),
+        "rule": rules.rule_with_options("stch", "mu=0.5"),
+    }
+    made = fit(arrays(2), **(short | by_hand), optimizer="adamw")
+    np.testing.assert_array_equal(flat(named.phi), flat(made.phi))
+    ordinary = fit(arrays(2), **short, rule="stch", optimizer="adamw")
+    assert not np.array_equal(flat(named.phi), flat(ordinary.phi))
+    cheap, dear = (
+        fit(arrays(2), **short, rule="upgrad", gram_of=each)
+        for each in ("params", "phi")
+    )
+    assert not np.array_equal(flat(cheap.phi), flat(dear.phi))
+
+
+def test_networks_of_ones_own_leave_as_weights_and_as_programs(tmp_path):
+    pytest.importorskip("safetensors", reason="extra `export`")
+    pytest.importorskip("flatbuffers", reason="extra `export`")
+    from safetensors.numpy import load_file
+
+    data, options = mixed(), {"width": 4, "hidden": (8,)}
+    small = {"batch_size": 32, "epochs": 1, "sampler": "uniform", "quiet": True}
+    net = modules()["linen"]
+    front = fit_front(net, data, both, conditioner_options=options, **small)
+    export.save(front, tmp_path / "a.safetensors", [0.3, 0.7])
+    kernel = load_file(tmp_path / "a.safetensors")["Dense_0/kernel"]
+    made = front.params([0.3, 0.7])["Dense_0"]["kernel"]
+    np.testing.assert_array_equal(kernel, made)
+    export.save(front, tmp_path / "a.jaxexport")
+    program = jax.export.deserialize((tmp_path / "a.jaxexport").read_bytes())
+    for rows in (3, 96):
+        x = jax.tree.map(lambda each, rows=rows: each[:rows], data[0])
+        said = program.call(jnp.array([0.3, 0.7]), x)
+        expected = front([0.3, 0.7], x)
+        np.testing.assert_allclose(said["kind"], expected["kind"], atol=1e-5)
+    with pytest.raises(UsageError, match=r"of your own leaves as \.jaxexport"):
+        export.save(front, tmp_path / "a.onnx")
+
+
+def test_a_network_of_one_batch_size_is_not_compiled_for_any(tmp_path):
+    pytest.importorskip("flatbuffers", reason="extra `export`")
+
+    def picky(params, x, *, key=None):
+        return x @ params["weights"] * (1.0 if x.shape[0] > 7 else 2.0)
+
+    front = fit_front(
+        *(Net(start, picky), (X, Y), squares),
+        **{"conditioner": "linear", "epochs": 1, "sampler": "uniform", "quiet": True},
+        batch_size=40,
+    )
+    with pytest.raises(RunError, match=r"batch of any size .*as \.safetensors"):
+        export.save(front, tmp_path / "a.jaxexport", [0.3, 0.7])
+    assert not any(tmp_path.iterdir())
 
 
 def _fails_at_third(patched):
@@ -310,14 +484,14 @@ def _fails_at_third(patched):
     return saved
 
 
-X, Y = arrays(2)
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"data": [X, Y]}, r"a tuple \(x, y\), found list"),
-        ({"net": Linen()}, "found Linen; adapt.from_linen"),
+        (
+            {"net": Linen()},
+            r"a jaxpareto.types.Net, found \S*test_own.Linen; adapt.from",
+        ),
         ({"net": Net(start, lambda params, x: x)}, r"write apply\(params, x, \*, key="),
         ({"data": (X.tolist(), Y)}, "no lists"),
         ({"data": (X, Y[:-1])}, r"one length n .* \(60, 3\), \(59, 2\)"),
@@ -325,11 +499,37 @@ X, Y = arrays(2)
         ({"losses": lambda said, y: jnp.mean(said)}, r"jnp.stack.*found \(\)"),
         ({"losses": lambda said, y: [jnp.mean(said)] * 2}, r"found \[\(\), \(\)\]"),
         ({"conditioner": "header"}, "did you mean heads"),
-        ({"conditioner": "input"}, "unknown conditioner 'input'"),
+        ({"conditioner": "input"}, "not offered here: it draws the preference into im"),
+        (
+            {"conditioner": "independent"},
+            "conditioned.independent.*sampler=prefs.fixed",
+        ),
+        ({"conditioner": None}, r"a name or f\(net, m, key\)"),
+        ({"conditioner_options": "width=2"}, "a dict, as .*found 'width=2'"),
         ({"conditioner_options": {"widht": 3}}, "did you mean width"),
         ({"rule": "liner"}, "did you mean linear"),
         ({"rule": lambda losses, pref: pref}, "from_scalarisation"),
-        ({"batch_size": 20}, "cannot share a batch of 20"),
+        ({"rule": "stch", "rule_options": {"um": 1.0}}, "did you mean mu"),
+        ({"rule_options": "mu=1"}, "rule_options must be a dict"),
+        ({"rule": rules.RULES["stch"], "rule_options": {"mu": 1.0}}, "name of a rule"),
+        ({"gram_of": "ph"}, "unknown gram_of 'ph'; did you mean phi"),
+        ({"sampler": "unifrom"}, "did you mean uniform"),
+        ({"sampler": 3}, "a name of prefs.SAMPLERS or"),
+        (
+            {"sampler": uniform(3)},
+            r"8 preferences of 2 tasks, \[8, 2\]; found \[8, 3\]",
+        ),
+        ({"alpha": 0.0}, "alpha must be positive"),
+        ({"optimizer": "adm"}, "did you mean adam"),
+        ({"optimizer": 1e-3}, r"as optax.adam\(1e-3\), found 0.001"),
+        (
+            {"data": (np.where(X > 2, np.nan, X), Y)},
+            "x holds [0-9]+ values that are no",
+        ),
+        (
+            {"batch_size": 20},
+            "of 20 evenly; choose a prefs_per_step that divides batch_s",
+        ),
         ({"batch_size": 600}, "batch size 600 for 60 examples"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
@@ -345,5 +545,10 @@ def test_a_loss_that_is_no_number_stops_the_training():
     def broken(said, y):
         return squares(said, y) / 0.0
 
-    with pytest.raises(RunError, match=r"not finite at steps 1.*none yet"):
-        fit_front(LINE, (X, Y), broken, batch_size=40, conditioner="linear")
+    more = {"batch_size": 40, "conditioner": "linear", "sampler": "uniform"}
+    with pytest.raises(RunError, match=r"not finite at steps 1.*none yet") as caught:
+        fit_front(LINE, (X, Y), broken, **more)
+    assert "learning_rate" in str(caught.value) and "--" not in str(caught.value)
+    holes = np.where(Y > 2, np.nan, Y)
+    with pytest.raises(RunError, match=r"y holds [0-9]+ values that are no"):
+        fit_front(LINE, (X, holes), squares, **more)

@@ -4,8 +4,9 @@
 `save(front, "net.onnx")` all of them as one network that reads the preference beside
 the images. `FORMATS` lists what can be written, by the names of the command line.
 
-All of them read images [b, h, w] in float32, scaled to [0, 1], and answer logits
-[b, m, c]; `docs/export.md` has an example of each.
+Networks of a run read images [b, h, w] in float32, scaled to [0, 1], and answer logits
+[b, m, c]; `docs/export.md` has an example of each. Those of `fit_front` read and answer
+what yours does, and leave as weights or as a compiled function.
 """
 
 from jaxpareto.export.file import FORMATS, Format, check_target, save

@@ -11,6 +11,7 @@ from jaxpareto.export.network import Network, network
 from jaxpareto.export.onnx_model import to_onnx
 from jaxpareto.export.program import to_program
 from jaxpareto.export.weights import to_safetensors
+from jaxpareto.train.own_front import OwnFront
 from jaxpareto.train.run import Front
 
 
@@ -68,7 +69,7 @@ def check_target(
 
 
 def save(
-    front: Front,
+    front: Front | OwnFront,
     path: str | os.PathLike[str],
     pref: Any = None,
     *,
@@ -78,7 +79,7 @@ def save(
     """Write the network of a preference, or all of them as one, to a file.
 
     Args:
-      front: the trained family.
+      front: the trained family, of a run or of `fit_front`.
       path: of the file; its folder is made if it is not there.
       pref: m non-negative numbers that sum to one; None keeps it an input.
       format: a name of `FORMATS`; by default the suffix says it.

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxpareto import __version__
 from jaxpareto.prefs import check_pref
+from jaxpareto.train.own_front import OwnFront
 from jaxpareto.train.run import Front
 from jaxpareto.types import Array, Params
 
@@ -20,17 +22,20 @@ class Network(NamedTuple):
       forward: `forward(params, images) -> logits`, [b, h, w] in [0, 1] -> [b, m, c].
       make: `make(phi, pref) -> params` where the preference [m] stays an input, None
         where one was chosen.
-      image: (h, w).
+      image: (h, w); of a network of your own, ().
       tasks: `m`.
       about: what files can say of it, in strings.
+      example: of a network of your own, the shapes and types of one input, a pytree;
+        None is an image.
     """
 
     weights: Params
     forward: Callable[[Params, Array], Array]
     make: Callable[[Params, Array], Params] | None
-    image: tuple[int, int]
+    image: tuple[int, ...]
     tasks: int
     about: dict[str, str]
+    example: Any = None
 
     @property
     def whole(self) -> bool:
@@ -49,8 +54,18 @@ class Network(NamedTuple):
         images: dict[str, tuple[int | str, ...]] = {"images": ("b", *self.image)}
         return ({"preference": (self.tasks,)} if self.whole else {}) | images
 
+    def inputs(self, b: Any) -> list[Any]:
+        """Return the shape and type of each input for a batch of `b`, to be traced."""
+        image = jax.ShapeDtypeStruct(self.image, jnp.float32)
+        batch = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((b, *leaf.shape), leaf.dtype),
+            image if self.example is None else self.example,
+        )
+        pref = jax.ShapeDtypeStruct((self.tasks,), jnp.float32)
+        return [pref, batch] if self.whole else [batch]
 
-def network(front: Front, pref: Any = None) -> Network:
+
+def network(front: Front | OwnFront, pref: Any = None) -> Network:
     """Pick what of a trained family is exported.
 
     Args:
@@ -60,21 +75,27 @@ def network(front: Front, pref: Any = None) -> Network:
     Raises:
       UsageError: `pref` is not on the simplex, or of the wrong length.
     """
-    config, shape = front.config, front.shape
+    if isinstance(front, OwnFront):
+        settings, m, image, example = front.plan, front.m, (), front.example
+        reads = {}
+    else:
+        settings, m, example = front.config, front.shape.tasks, None
+        image = front.shape.image
+        reads = {"image": "x".join(map(str, image))}
     about = {
-        "network": config.network,
-        "conditioner": config.conditioner,
+        "network": settings.network,
+        "conditioner": settings.conditioner,
         "preference": "input",
-        "image": "x".join(map(str, shape.image)),
+        **reads,
         "jaxpareto": __version__,
     }
     forward, make = front.conditioned.forward, front.conditioned.params
     if pref is None:
-        return Network(front.phi, forward, make, shape.image, shape.tasks, about)
-    pref = check_pref(pref, shape.tasks)
+        return Network(front.phi, forward, make, image, m, about, example)
+    pref = check_pref(pref, m)
     about["preference"] = ",".join(f"{x:.6g}" for x in pref)
-    trained = front.trained_pref(pref)
+    trained = pref if isinstance(front, OwnFront) else front.trained_pref(pref)
     if not np.array_equal(trained, pref):  # of independent networks, the nearest
         about["trained_for"] = ",".join(f"{x:.6g}" for x in trained)
     weights = front.params(jnp.asarray(pref))
-    return Network(weights, forward, None, shape.image, shape.tasks, about)
+    return Network(weights, forward, None, image, m, about, example)

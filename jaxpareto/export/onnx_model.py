@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxpareto.errors import RunError, require
+from jaxpareto.errors import RunError, UsageError, require
 from jaxpareto.export.network import Network
 from jaxpareto.types import Array, Params
 
@@ -30,9 +30,15 @@ def to_onnx(network: Network) -> bytes:
     is run once in ONNX Runtime on random images, and compared with JAX.
 
     Raises:
+      UsageError: it is a network of your own.
       RunError: packages of the extra `onnx` are missing, or the converted network does
         not answer as JAX does.
     """
+    if network.example is not None:
+        raise UsageError(
+            "ONNX files are for runs of jaxpareto front; a front of your own leaves as "
+            ".jaxexport or .safetensors"
+        )
     jax2onnx, onnx = require("jax2onnx", "onnx"), require("onnx", "onnx")
     require("onnxruntime", "onnx")
     plain = network

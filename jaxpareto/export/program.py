@@ -1,10 +1,9 @@
 """A compiled function with its weights, through `jax.export`: JAX alone runs it."""
 
 import jax
-import jax.numpy as jnp
 from jax import export
 
-from jaxpareto.errors import require
+from jaxpareto.errors import RunError, require
 from jaxpareto.export.network import Network
 
 PLATFORMS = ("cpu", "cuda")
@@ -18,14 +17,19 @@ def to_program(network: Network) -> bytearray:
     versions.
 
     Raises:
-      RunError: flatbuffers is not installed, which JAX needs here.
+      RunError: flatbuffers is not installed, which JAX needs here, or a network of your
+        own cannot be traced for a batch of any size.
     """
     require("flatbuffers", "export")
     exported = export.export(jax.jit(network.answer), platforms=PLATFORMS)
     (b,) = export.symbolic_shape("b")
-    return exported(
-        *(
-            jax.ShapeDtypeStruct([b if n == "b" else n for n in shape], jnp.float32)
-            for shape in network.shapes.values()
-        )
-    ).serialize()
+    try:
+        return exported(*network.inputs(b)).serialize()
+    except Exception as error:  # whatever a function of the caller's may raise
+        if network.example is None:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"the network cannot be compiled for a batch of any size ({reason}); "
+            "nothing was written: save its weights, as .safetensors"
+        ) from error

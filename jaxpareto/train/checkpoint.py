@@ -21,12 +21,13 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, create: bool = True):
         # Orbax speaks through absl at length; what matters is said here.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         import orbax.checkpoint as ocp
 
         self._ocp = ocp
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(max_to_keep=2, create=create),
         )
 
@@ -51,35 +52,70 @@ class Checkpoints:
             mere shapes, on the first one.
 
         Raises:
-          RunError: the checkpoint is damaged or of another network.
+          RunError: the checkpoint is damaged, or of another network.
         """
         if not self.epochs:
             return None
         epoch = self.epochs[-1]
         target = jax.tree.map(_target, jax.eval_shape(_plain, like), like)
+        where = f"checkpoint {self._manager.directory}/{epoch}"
+        kept, asked = self._kept(epoch), _shapes(target)
+        # Before Orbax reads it, and fails at length. It alone knows which names agree.
+        if kept and sorted(kept.values()) != sorted(asked.values()):
+            raise _of_another(where, kept, asked)
         try:
             restored = self._manager.restore(
                 epoch, args=self._ocp.args.StandardRestore(target)
             )
         except (ValueError, KeyError, OSError, TypeError) as error:
+            if kept and kept != asked:
+                raise _of_another(where, kept, asked) from error
             reason = " ".join(str(error).split())[:200]
             raise RunError(
-                f"checkpoint {self._manager.directory}/{epoch} cannot be read "
-                f"({reason}); delete that folder to continue from the one before"
+                f"{where} cannot be read ({reason}); delete that folder to continue "
+                "from the one before"
             ) from error
         for a, b in zip(
             jax.tree.leaves(target), jax.tree.leaves(restored), strict=True
         ):
             if a.dtype != b.dtype:  # Orbax would cast without a word.
                 raise RunError(
-                    f"checkpoint {self._manager.directory}/{epoch} holds {b.dtype} "
-                    f"where the run has {a.dtype}; start the run anew"
+                    f"{where} holds {b.dtype} where the run has {a.dtype}; start the "
+                    "run anew"
                 )
         return epoch, jax.tree.map(_typed, restored, like)
+
+    def _kept(self, epoch: int) -> dict[str, tuple[int, ...]]:
+        """List the shapes in a checkpoint; none, where even these cannot be read."""
+        try:
+            found = self._manager.item_metadata(epoch)
+            return _shapes(getattr(found, "tree", found))
+        except Exception:  # damaged; reading all of it says how
+            return {}
 
     def close(self) -> None:
         """Wait for what is being written."""
         self._manager.close()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Name the arrays of a pytree by their paths: `"phi/base/bias"` -> shape."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
+
+
+def _of_another(where: str, kept: dict[str, Any], asked: dict[str, Any]) -> RunError:
+    """Say what a checkpoint holds that the run does not, or the other way round."""
+    names = sorted({*kept, *asked})
+    name = next(each for each in names if kept.get(each) != asked.get(each))
+    return RunError(
+        f"{where} is of another network, optimiser or number of tasks ({name}: found "
+        f"shape {kept.get(name, 'none')}, expected {asked.get(name, 'none')}); "
+        "continue it with what it was begun with, or name a new folder"
+    )
 
 
 def _plain(state: Any) -> Any:

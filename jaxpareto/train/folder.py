@@ -19,6 +19,19 @@ from jaxpareto.errors import UsageError
 from jaxpareto.train.log import read_json, write_json
 from jaxpareto.train.processes import wait_for_all
 
+OWN = "fit_front"
+"""The kind of a run whose functions are the caller's, as its `config.json` says."""
+
+OWN_NUMBERS = {
+    "epochs",
+    "batch_size",
+    "prefs_per_step",
+    "split_batch",
+    "learning_rate",
+    "seed",
+}
+"""Settings that each run of `fit_front` has kept from the first version on."""
+
 _PACKAGES = ("jaxpareto", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
@@ -31,12 +44,14 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def differences(stored: Any, asked: Any) -> Iterator[str]:
+def differences(
+    stored: Any, asked: Any, spell: Callable[[str], str] = flag
+) -> Iterator[str]:
     """Say how two configurations, of one dataclass, differ: a phrase for each field."""
     for each in dataclasses.fields(stored):
         old, new = getattr(stored, each.name), getattr(asked, each.name)
         if old != new:
-            yield f"{flag(each.name)} was {old}, now {new}"
+            yield f"{spell(each.name)} was {old}, now {new}"
 
 
 def make_empty(folder: Path) -> None:
@@ -106,7 +121,12 @@ def claim(
 
 
 def check_folder(
-    folder: Path, config: Any, *, resume: bool, read: Callable[[Path], Any]
+    folder: Path,
+    config: Any,
+    *,
+    resume: bool,
+    read: Callable[[Path], Any],
+    spell: Callable[[str], str] = flag,
 ) -> None:
     """Refuse an output folder that must not be written to.
 
@@ -115,43 +135,66 @@ def check_folder(
       config: what is asked for, a dataclass.
       resume: whether a run that is there shall be continued.
       read: `read(folder) -> config` of the run that is there.
+      spell: how messages write the name of a setting.
 
     Raises:
       UsageError: it holds another run, or something that is no run.
     """
+    out, again = spell("out"), spell("resume")
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--out {folder} is a file; name a folder")
+        raise UsageError(f"{out} {folder} is a file; name a folder")
     if (folder / "config.json").exists():
         if not resume:
             raise UsageError(
-                f"{folder} holds another run; name a new folder with --out, or "
-                "continue that run with --resume"
+                f"{folder} holds another run; name a new folder with {out}, or "
+                f"continue that run with {again}"
             )
-        found = list(differences(read(folder), config))
+        found = list(differences(read(folder), config, spell))
         if found:
             raise UsageError(
-                f"--resume: {folder} holds a different configuration "
-                f"({'; '.join(found)}); leave those options out, or name a new --out"
+                f"{again}: {folder} holds a different configuration "
+                f"({'; '.join(found)}); leave those options out, or name a new {out}"
             )
     elif folder.exists() and any(
         not entry.name.endswith(".tmp") for entry in folder.iterdir()
     ):
         raise UsageError(
-            f"{folder} is not empty and holds no run; name a new folder with --out"
+            f"{folder} is not empty and holds no run; name a new folder with {out}"
         )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, *, own: bool = False) -> dict[str, Any]:
     """Read `config.json`.
 
+    Args:
+      folder: of the run.
+      own: whether it may be one of `fit_front`, which nobody can continue or load
+        without its functions.
+
     Raises:
-      UsageError: the folder holds no run.
+      UsageError: the folder holds no run, or one of `fit_front`.
       RunError: the file is damaged.
     """
     path = folder / "config.json"
     if not path.exists():
         raise UsageError(f"{folder} holds no run (there is no {path})")
-    return read_json(path, "start the run anew")
+    content = read_json(path, "start the run anew")
+    if not own and is_own(content):
+        raise UsageError(
+            f"{folder} holds a run of fit_front, whose functions are not kept: call "
+            f"fit_front again with the same ones, folder={str(folder)!r} and "
+            "resume=True"
+        )
+    return content
+
+
+def is_own(content: Any) -> bool:
+    """Say whether a run is one of `fit_front`; the first ones kept numbers alone."""
+    if not isinstance(content, dict):
+        return False
+    config = content.get("config")
+    bare = isinstance(config, dict) and {*config} == OWN_NUMBERS
+    return content.get("kind") == OWN or bare
 
 
 def write_config(folder: Path, config: Any, **more: Any) -> None:

@@ -144,6 +144,21 @@ def fit(
     return Fitted(state, seconds, epoch, watched)
 
 
+class Diverged(RunError):
+    """A number of the training is not finite.
+
+    Attributes:
+      found: which one; `fit_front` has other advice than the command.
+    """
+
+    def __init__(self, found: str):
+        super().__init__(
+            f"{found}. Start anew with a lower learning rate (--learning-rate), or a "
+            "clipped gradient (--clip 1)"
+        )
+        self.found = found
+
+
 class Nowhere:
     """In place of checkpoints and logs where nothing is kept."""
 
@@ -258,10 +273,7 @@ def _check_parameters(state: State, checkpoints: Any) -> None:
 def _stop(what: str, checkpoints: Any) -> None:
     kept = checkpoints.epochs
     last = f"epoch {kept[-1]}" if kept else "none yet"
-    raise RunError(
-        f"{what}; the last good checkpoint is kept ({last}). Start anew with a lower "
-        "learning rate (--learning-rate), or a clipped gradient (--clip 1)"
-    )
+    raise Diverged(f"{what}; the last good checkpoint is kept ({last})")
 
 
 def _span(numbers: np.ndarray) -> str:

@@ -5,163 +5,36 @@ step, the same loop, the same evaluation.
 """
 
 import inspect
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxpareto import prefs, tree
 from jaxpareto.conditioned import CONDITIONERS
-from jaxpareto.data.batches import count_rows, stored
+from jaxpareto.data.batches import stored
 from jaxpareto.errors import RunError, UsageError, check_name
-from jaxpareto.rules import RULES
-from jaxpareto.train import folder as folders
-from jaxpareto.train import loop, optimizers
-from jaxpareto.train.evaluate import Scores, measure, summarise
+from jaxpareto.options import spell
+from jaxpareto.rules import RULES, rule_with_options
+from jaxpareto.train import loop, optimizers, own_plan
 from jaxpareto.train.microbatch import choose_microbatch
-from jaxpareto.train.recipe import Hparams, Recipe, as_it_is
-from jaxpareto.train.step import check_split
-from jaxpareto.types import (
-    Array,
-    Conditioned,
-    Key,
-    Net,
-    Params,
-    Sampler,
-    Split,
-    Weighting,
-)
-
-Losses = Callable[[Any, Any], Array]
-"""`losses(outputs, targets) -> [m]`: one mean per task over the examples of a batch."""
+from jaxpareto.train.own_front import Losses, OwnFront, not_finite, split_of
+from jaxpareto.train.own_plan import Plan
+from jaxpareto.train.recipe import GRAM_OF, Hparams, Recipe, as_it_is
+from jaxpareto.types import Conditioned, Key, Net, Sampler, Split, Weighting
 
 _NAMES = tuple(name for name in CONDITIONERS if name not in ("input", "independent"))
 _OPTIONS = {"heads": {"width": 32, "straight": 0.25}}  # as in the preset prism
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The numbers of a call of `fit_front`, which a folder keeps."""
-
-    epochs: int
-    batch_size: int
-    prefs_per_step: int
-    split_batch: bool
-    learning_rate: float
-    seed: int
-
-    def __post_init__(self):
-        """Refuse what cannot be run, before any work."""
-        for name in ("epochs", "batch_size", "prefs_per_step"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, found {vars(self)[name]}")
-        if not 0.0 < self.learning_rate < float("inf"):
-            raise UsageError(
-                f"learning_rate must be positive, found {self.learning_rate}"
-            )
-        if self.split_batch:
-            check_split(self.batch_size, self.prefs_per_step)
-
-
-@dataclass(frozen=True)
-class OwnFront:
-    """A trained family of networks of your own: one for every preference.
-
-    Attributes:
-      conditioned: the network.
-      phi: its parameters.
-      losses: what it was trained for.
-      m: the number of tasks.
-      seconds: of training.
-    """
-
-    conditioned: Conditioned
-    phi: Params
-    losses: Losses
-    m: int
-    seconds: float
-
-    @cached_property
-    def _params(self):
-        return jax.jit(self.conditioned.params)
-
-    @cached_property
-    def _apply(self):
-        return jax.jit(self.conditioned.apply)
-
-    def params(self, pref: Any) -> Params:
-        """Generate your network's parameters for a preference [m] on the simplex.
-
-        Raises:
-          UsageError: `pref` is not on the simplex, or of the wrong length.
-        """
-        return self._params(self.phi, prefs.check_pref(pref, self.m))
-
-    def __call__(self, pref: Any, x: Any) -> Any:
-        """Answer what your network answers to `x`, for a preference [m].
-
-        Raises:
-          UsageError: `pref` is not on the simplex, or of the wrong length.
-        """
-        pref = prefs.check_pref(pref, self.m)
-        return self._apply(self.phi, pref, jax.tree.map(jnp.asarray, x))
-
-    def evaluate(
-        self,
-        data: tuple[Any, Any],
-        asked: int | Any = 25,
-        *,
-        accuracies: Losses | None = None,
-        reference: float | Sequence[float] | None = None,
-        batch_size: int = 500,
-    ) -> dict[str, Any]:
-        """Evaluate the front on examples, in the words of `front.json`.
-
-        Args:
-          data: (x, y), as for `fit_front`; best examples it was not trained on.
-          asked: how many preferences of an even grid, or preferences [k, m].
-          accuracies: `f(outputs, y) -> [m]`, shares of right answers, if there are any.
-          reference: the losses [m] that a network must stay below to count in the
-            hypervolume, in the units of the losses; None leaves that out.
-          batch_size: examples that go through all networks at once. What is no mean
-            over examples depends on it.
-
-        Raises:
-          UsageError: the arrays do not fit together, or a preference is no such.
-        """
-        began = time.perf_counter()
-        at = _asked(asked, self.m)
-        split = _split(data)
-        measures = (self.losses, *([accuracies] if accuracies else []))
-        found = measure(
-            self.conditioned,
-            self.phi,
-            jnp.asarray(at),
-            split,
-            measures,
-            batch_size=batch_size,
-        )
-        scores = Scores(found[0], found[1] if accuracies else None)
-        front = summarise(jnp.asarray(at), scores, reference)
-        target = jax.eval_shape(self.conditioned.params, self.phi, jnp.ones(self.m))
-        return {
-            "schema": 1,
-            **front,
-            "seconds_training": round(self.seconds, 3),
-            "seconds_evaluation": round(time.perf_counter() - began, 3),
-            "examples": count_rows(split),
-            "parameters": {
-                "target": tree.count(target),
-                "conditioned": tree.count(self.phi),
-            },
-        }
+_ELSEWHERE = {
+    "input": "it draws the preference into images, and x reaches your network as it "
+    "is; film is the nearest of the others, or write f(net, m, key) -> Conditioned",
+    "independent": "it needs its preferences; give conditioner=lambda net, m, key: "
+    "conditioned.independent(net, own), sampler=prefs.fixed(own), "
+    "prefs_per_step=len(own) and split_batch=False",
+}
 
 
 def fit_front(
@@ -172,8 +45,11 @@ def fit_front(
     conditioner: str | Callable[[Net, int, Key], Conditioned] = "heads",
     conditioner_options: Mapping[str, Any] | None = None,
     rule: str | Weighting = "linear",
-    sampler: Sampler | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    rule_options: Mapping[str, Any] | None = None,
+    gram_of: str = "phi",
+    sampler: str | Sampler = "dirichlet",
+    alpha: float = 0.2,
+    optimizer: str | optax.GradientTransformation = "adam",
     epochs: int = 40,
     batch_size: int = 64,
     prefs_per_step: int = 8,
@@ -200,28 +76,37 @@ def fit_front(
         suits.
       rule: a name of `rules.RULES`, or a `Weighting` made of a function by
         `rules.from_rule`, `from_scalarisation`, `from_solver` or `from_set`.
-      sampler: of preferences; by default Dirichlet(0.2).
-      optimizer: any of Optax; by default Adam, its learning rate warmed up over a tenth
-        of the steps and then lowered along a cosine.
+      rule_options: of the named one, as `{"mu": 0.1}` of `"stch"`.
+      gram_of: whose gradients a gradient solver compares: `"phi"`, those of the whole
+        family, or `"params"`, those of the generated network, which is cheaper.
+      sampler: of preferences: a name of `prefs.SAMPLERS`, or `f(key, k, progress) ->
+        [k, m]`, such as `prefs.fixed(own)`.
+      alpha: concentration of `"dirichlet"`, which draws near the vertices below 1 and
+        near the centre above; the other names do not use it.
+      optimizer: a name of Optax that needs a learning rate alone, as `"adamw"`, or an
+        optimiser made by it. A name's learning rate is warmed up over a tenth of the
+        steps and then lowered along a cosine.
       epochs: times through the examples.
       batch_size: examples at every step, `b`; what is left over of an epoch waits for
         the next one.
       prefs_per_step: `k`, preferences at every step.
       split_batch: whether these share the batch, b/k examples each, or each see all.
-      learning_rate: at the peak of the default optimiser's schedule.
+      learning_rate: at the peak of a named optimiser's schedule.
       seed: decides everything random.
       folder: where to keep checkpoints and `metrics.jsonl`; None keeps nothing.
-      resume: continue what is in the folder; the functions must be the same.
+      resume: continue what is in the folder; the functions must be the same, and their
+        names, the settings and the shapes of the arrays are compared.
       quiet: show no progress.
 
     Returns:
       The front: `front(pref, x)`, `front.params(pref)`, `front.evaluate((x, y))`.
 
     Raises:
-      UsageError: an unknown name, arrays that do not fit together, a number out of its
-        range, or losses that are not [m].
-      RunError: a loss is not finite.
+      UsageError: an unknown name, arrays that do not fit together, an input or a number
+        out of its range, losses that are not [m], or a folder that holds another run.
+      RunError: a loss is not finite, or a checkpoint cannot be read.
 
+    >>> import jax.numpy as jnp
     >>> x = np.linspace(-1.0, 1.0, 64, dtype=np.float32)[:, None]
     >>> y = np.concatenate([x, -x], axis=1)  # two wishes that one line cannot grant
     >>> line = Net(
@@ -235,60 +120,81 @@ def fit_front(
     >>> print(front.params([1.0, 0.0])["slope"].round(1))
     [[1.]]
     """
-    chosen = Plan(epochs, batch_size, prefs_per_step, split_batch, learning_rate, seed)
-    split = _split(data)
+    split = split_of(data)
     m = _count_tasks(net, losses, split)
-    batches = stored(split, chosen.batch_size)
-    steps = chosen.epochs * batches.steps
-    conditioned = _condition(net, m, conditioner, conditioner_options, chosen.seed)
+    weighting = _weigh(rule, rule_options)
+    given = _conditioner_options(conditioner, conditioner_options)
+    plan = Plan(
+        epochs=epochs,
+        batch_size=batch_size,
+        prefs_per_step=prefs_per_step,
+        split_batch=split_batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        m=m,
+        n=len(jax.tree.leaves(split)[0]),
+        x=own_plan.about_arrays(split.images),
+        y=own_plan.about_arrays(split.labels),
+        network=own_plan.about(net.apply),
+        parameters=tree.count(jax.eval_shape(net.init, jax.random.key(0))),
+        losses=own_plan.about(losses),
+        conditioner=_name(conditioner),
+        conditioner_options=own_plan.about_options(given),
+        rule=own_plan.about_rule(rule),
+        rule_options=own_plan.about_options(rule_options),
+        gram_of=check_name(gram_of, GRAM_OF, "gram_of"),
+        sampler=_name(sampler) + f"({alpha})" * (sampler == "dirichlet"),
+        optimizer=optimizer if isinstance(optimizer, str) else "one of your own",
+    )
+    batches = stored(split, batch_size)
+    steps = epochs * batches.steps
+    conditioned = _condition(net, m, conditioner, given, seed)
     example = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), split.images
     )
     recipe = Recipe(
         conditioned=conditioned,
-        rule=_weigh(rule),
-        sampler=sampler or prefs.SAMPLERS["dirichlet"](m, 0.2),
+        rule=weighting,
+        sampler=_sample(sampler, m, prefs_per_step, alpha),
         optimizer=_optimize(optimizer, steps),
-        prefs_per_step=chosen.prefs_per_step,
-        split_batch=chosen.split_batch,
+        prefs_per_step=prefs_per_step,
+        split_batch=split_batch,
         losses=losses,
+        gram_of=gram_of,
         steps=steps,
         inputs=as_it_is,
         microbatch=choose_microbatch(conditioned, m, example),
     )
-    kept = None
-    if folder is not None:
-        kept = Path(folder)
-        folders.check_folder(kept, chosen, resume=resume, read=_read_plan)
-        folders.write_config(kept, chosen)
-    fitted = loop.fit(
-        recipe,
-        batches,
-        jax.random.key(chosen.seed),
-        Hparams(chosen.learning_rate),
-        kept,
-        epochs=chosen.epochs,
-        quiet=quiet,
-    )
-    return OwnFront(recipe.conditioned, fitted.state.best, losses, m, fitted.seconds)
-
-
-def _read_plan(folder: Path) -> Plan:
+    kept = None if folder is None else Path(folder)
+    if kept is not None:
+        own_plan.claim(kept, plan, resume=resume)
     try:
-        return Plan(**folders.read_config(folder)["config"])
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{folder / 'config.json'} is no plan of fit_front ({error})"
-        ) from error
+        fitted = loop.fit(
+            recipe,
+            batches,
+            jax.random.key(seed),
+            Hparams(learning_rate),
+            kept,
+            epochs=epochs,
+            quiet=quiet,
+        )
+    except loop.Diverged as error:
+        raise RunError(f"{error.found}. {_remedy(split)}") from error
+    phi = fitted.state.best
+    return OwnFront(conditioned, phi, losses, plan, example, fitted.seconds, kept)
 
 
-def _split(data: Any) -> Split:
-    """Put (x, y) on the device."""
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise UsageError(f"data must be a tuple (x, y), found {type(data).__name__}")
-    split = Split(*(jax.tree.map(jnp.asarray, part) for part in data))
-    count_rows(split)
-    return split
+def _remedy(split: Split) -> str:
+    """Say what may help where a loss is not finite."""
+    if bad := not_finite(split.labels):
+        return (
+            f"y holds {bad} values that are no finite numbers: leave those examples "
+            "out, or let losses pass over them"
+        )
+    return (
+        "Start anew with a lower learning_rate, or an optimizer that clips gradients: "
+        "optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))"
+    )
 
 
 def _count_tasks(net: Net, losses: Losses, split: Split) -> int:
@@ -309,8 +215,9 @@ def _check_net(net: Any) -> None:
     """Refuse what is no target network, before JAX says so in its own words."""
     if not isinstance(net, Net):
         raise UsageError(
-            f"net must be a Net, found {type(net).__name__}; adapt.from_linen and "
-            "adapt.from_nnx make one of a Flax module, Net(init, apply) of functions"
+            f"net must be a {_path(Net)}, found {_path(type(net))}; "
+            "adapt.from_linen and adapt.from_nnx make one of a Flax module, "
+            "Net(init, apply) of functions"
         )
     takes = inspect.signature(net.apply).parameters.values()
     if not any(each.name == "key" or each.kind is each.VAR_KEYWORD for each in takes):
@@ -320,47 +227,106 @@ def _check_net(net: Any) -> None:
         )
 
 
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _name(given: Any) -> str:
+    return given if isinstance(given, str) else own_plan.about(given)
+
+
+def _options(given: Any, name: str, example: str) -> dict[str, Any]:
+    """Refuse options that are no mapping."""
+    if not isinstance(given, Mapping | None):
+        raise UsageError(f"{name} must be a dict, as {example}, found {given!r}")
+    return dict(given or {})
+
+
+def _conditioner_options(conditioner: Any, given: Any) -> dict[str, Any]:
+    """Check the options of a conditioner, and fill in what suits."""
+    found = _options(given, "conditioner_options", '{"width": 16}')
+    if not isinstance(conditioner, str):
+        if not callable(conditioner):
+            raise UsageError(
+                "conditioner must be a name or f(net, m, key) -> Conditioned, found "
+                f"{conditioner!r}"
+            )
+        if given is not None:
+            raise UsageError("conditioner_options go with the name of a conditioner")
+        return {}
+    if conditioner in _ELSEWHERE:
+        raise UsageError(
+            f"conditioner {conditioner!r} is not offered here: "
+            f"{_ELSEWHERE[conditioner]}"
+        )
+    known = CONDITIONERS[check_name(conditioner, _NAMES, "conditioner")].options
+    for name in found:
+        check_name(name, known, f"option of conditioner {conditioner}")
+    return _OPTIONS.get(conditioner, {}) if given is None else found
+
+
 def _condition(
     net: Net,
     m: int,
     conditioner: str | Callable[[Net, int, Key], Conditioned],
-    options: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
     seed: int,
 ) -> Conditioned:
     """Make the conditioned network of a name or of a function."""
     key = jax.random.key(seed)
     if not isinstance(conditioner, str):
-        if options is not None:
-            raise UsageError("conditioner_options go with the name of a conditioner")
         return conditioner(net, m, key)
-    chosen = CONDITIONERS[check_name(conditioner, _NAMES, "conditioner")]
-    given = _OPTIONS.get(conditioner, {}) if options is None else options
-    for name in given:
-        check_name(name, chosen.options, f"option of conditioner {conditioner}")
-    return chosen.make(net, m, key, **(chosen.options | dict(given)))
+    chosen = CONDITIONERS[conditioner]
+    return chosen.make(net, m, key, **(chosen.options | dict(options)))
 
 
-def _weigh(rule: str | Weighting) -> Weighting:
+def _weigh(rule: str | Weighting, options: Any) -> Weighting:
+    """Make the rule of a name and its options, or take the one that is given."""
+    found = _options(options, "rule_options", '{"mu": 0.1}')
     if isinstance(rule, str):
-        return RULES[check_name(rule, RULES, "rule")]
+        return rule_with_options(check_name(rule, RULES, "rule"), spell(found))
     if not isinstance(rule, Weighting):
         raise UsageError(
             "rule must be a name or a Weighting; make one of a function by "
             "rules.from_rule, from_scalarisation, from_solver or from_set"
         )
+    if found:
+        raise UsageError("rule_options go with the name of a rule")
     return rule
 
 
+def _sample(sampler: str | Sampler, m: int, k: int, alpha: float) -> Sampler:
+    """Make the sampler of a name, or take the one that is given."""
+    if isinstance(sampler, str):
+        check_name(sampler, prefs.SAMPLERS, "sampler")
+        if not 0.0 < alpha < float("inf"):
+            raise UsageError(f"alpha must be positive, found {alpha}")
+        sampler = prefs.SAMPLERS[sampler](m, alpha)
+    if not callable(sampler):
+        raise UsageError(
+            "sampler must be a name of prefs.SAMPLERS or f(key, k, progress) -> [k, m],"
+            f" found {sampler!r}"
+        )
+    drawn = jax.eval_shape(lambda key: sampler(key, k, 0.0), jax.random.key(0))
+    if drawn.shape != (k, m):
+        raise UsageError(
+            f"the sampler must answer {k} preferences of {m} tasks, [{k}, {m}]; found "
+            f"{list(drawn.shape)}"
+        )
+    return sampler
+
+
 def _optimize(
-    optimizer: optax.GradientTransformation | None, steps: int
+    optimizer: str | optax.GradientTransformation, steps: int
 ) -> Callable[[Hparams], optax.GradientTransformation]:
-    if optimizer is None:
-        return optimizers.optimizer("adam", "cosine", steps=steps, warmup=steps // 10)
+    """Make the optimiser of a name, or take the one that is given."""
+    if isinstance(optimizer, str):
+        return optimizers.optimizer(
+            optimizer, "cosine", steps=steps, warmup=steps // 10
+        )
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise UsageError(
+            'optimizer must be a name, as "adamw", or one of Optax, as '
+            f"optax.adam(1e-3), found {optimizer!r}"
+        )
     return lambda _: optimizer
-
-
-def _asked(asked: int | Any, m: int) -> np.ndarray:
-    """Return the preferences [k, m] to evaluate at."""
-    if isinstance(asked, int):
-        return np.asarray(prefs.grid(asked, m))
-    return np.stack([np.asarray(prefs.check_pref(pref, m)) for pref in asked])

@@ -48,7 +48,7 @@ class Shape:
     classes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front:
     """A trained family of networks: one for every preference.
 
