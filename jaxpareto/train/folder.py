@@ -177,7 +177,7 @@ def read_config(folder: Path, *, own: bool = False) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.exists():
-        raise UsageError(f"{folder} holds no run (there is no {path})")
+        raise UsageError(_no_run(folder))
     content = read_json(path, "start the run anew")
     if not own and is_own(content):
         raise UsageError(
@@ -186,6 +186,22 @@ def read_config(folder: Path, *, own: bool = False) -> dict[str, Any]:
             "resume=True"
         )
     return content
+
+
+def _no_run(folder: Path) -> str:
+    """Say that a folder holds no run, and name the runs inside it, if there are any."""
+    inside = [
+        path.parent
+        for path in sorted(folder.glob("*/config.json"))
+        if '"shape"' in path.read_text(errors="replace")  # else it is another's
+    ]
+    if not inside:
+        return f"{folder} holds no run (there is no {folder / 'config.json'})"
+    more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
+    return (
+        f"{folder} holds no run itself, but has runs inside: "
+        f"{', '.join(map(str, inside[:3]))}{more}; name one of them"
+    )
 
 
 def is_own(content: Any) -> bool:

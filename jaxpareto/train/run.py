@@ -477,7 +477,6 @@ def load(path: str | Path) -> Front:
 
 def read_config(folder: Path) -> tuple[Config, Shape]:
     """Read what `config.json` says of a run."""
-    _look_inside(folder)
     content = folders.read_config(folder)
     try:
         shape = content["shape"]
@@ -489,23 +488,6 @@ def read_config(folder: Path) -> tuple[Config, Shape]:
         raise RunError(
             f"{folder / 'config.json'} is damaged ({error!r} is missing or wrong)"
         ) from error
-
-
-def _look_inside(folder: Path) -> None:
-    """Refuse a folder that holds no run but has some inside: name them."""
-    if (folder / "config.json").exists():
-        return
-    inside = [
-        path.parent
-        for path in sorted(folder.glob("*/config.json"))
-        if '"shape"' in path.read_text(errors="replace")  # else it is another's
-    ]
-    if inside:
-        more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
-        raise UsageError(
-            f"{folder} holds no run itself, but has runs inside: "
-            f"{', '.join(map(str, inside[:3]))}{more}; name one of them"
-        )
 
 
 def recorded_data_dir(folder: Path) -> str | None:
