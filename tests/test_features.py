@@ -144,7 +144,9 @@ def child(*words, pause=0.0):
     """Start the command line in a process of its own, `pause` seconds an image."""
     here = Path(__file__).parent
     path = os.pathsep.join(map(str, (here, here.parent)))
-    program = "import sys, fake_backbone; sys.exit(fake_backbone.main())"
+    # Tests that a script starts in the background ignore Ctrl-C, and so would it.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; import sys, fake_backbone; sys.exit(fake_backbone.main())"
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, words)],
         env=os.environ | {"PYTHONPATH": path, "PAUSE": str(pause), **NO_CACHE},

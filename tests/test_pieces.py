@@ -45,7 +45,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
     assert by_pieces(*run, until=7, watch=killed)["done"].tolist() == [7, 7, 7]
     monkeypatch.undo()
     other = {"step": np.ones(2, np.float32)}
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="is of another network"):
         by_pieces(begin, advance, other, 2.0, tmp_path / "c", until=7, watch=killed)
 
 
