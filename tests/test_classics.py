@@ -334,6 +334,18 @@ def test_autoencoders_are_their_two_halves():
         np.testing.assert_allclose(out, whole, atol=1e-6)
 
 
+def test_a_latent_vector_may_have_an_activation_of_its_own():
+    coder = dense_autoencoder(
+        (2, 3), widths=(5, 2, 4), activation="relu", code="linear"
+    )
+    params, x = parameters(coder.net), noise(3, 2, 3)
+    first, second = (params[f"layer{i}"] for i in range(2))
+    hidden = np.maximum(x.reshape(3, -1) @ first["kernel"] + first["bias"][None], 0)
+    expected = hidden @ second["kernel"] + second["bias"][None]
+    np.testing.assert_allclose(coder.encode(params, x), expected, atol=1e-6)
+    assert np.any(expected < 0), "a ReLU would have cut this"
+
+
 def test_latent_units_that_are_not_used_change_nothing():
     """A latent size below the one compiled for, with an activation that is not odd."""
     widths = [jnp.array(5), jnp.array(2), jnp.array(4)]
@@ -365,6 +377,7 @@ def test_latent_units_that_are_not_used_change_nothing():
         (lambda: lenet5((15, 28)), "at least 16 x 16"),
         (lambda: sequence_net((1, 2)), "too few"),
         (lambda: dense_autoencoder(widths=(3, 3)), "odd number"),
+        (lambda: dense_autoencoder(code="rely"), "did you mean relu"),
         (lambda: conv_autoencoder((7, 8)), "even sides"),
         (lambda: sequence_autoencoder((7, 7)), "even number of pixels"),
         (lambda: conv1d(jnp.ones((2, 5)), jnp.ones((3, 1, 1))), "expected sequences"),

@@ -23,6 +23,7 @@ from jaxpareto.data import (
     read_idx,
     shift_images,
     stored,
+    warp_images,
     whole,
 )
 from jaxpareto.data import sources as sources_module
@@ -527,6 +528,48 @@ def test_an_image_moves_by_whole_pixels_and_what_leaves_is_lost():
     assert max(found.count(each) for each in known) < 40, "16 of each are expected"
     still = jax.jit(shift_images)(images, jax.random.key(1), jnp.int32(0))
     np.testing.assert_array_equal(still, images)
+
+
+def test_a_warp_is_an_affine_map_that_scipy_does_too():
+    """The map is recovered from images of ramps, then done by SciPy to other images."""
+    rng = np.random.default_rng(0)
+    key, most, (h, w) = jax.random.key(3), 0.2, (12, 9)
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    warp = jax.jit(warp_images)
+    count, half = 30, np.array([h, w]) / 2
+    many = [np.repeat(x[None], count, axis=0) for x in (y, x, rng.random((h, w)))]
+    rows, columns, noise = (np.asarray(warp(each, key, most)) for each in many)
+    inner = slice(4, 8), slice(3, 6)  # where no warp of this strength leaves the image
+    at = np.stack([y, x, np.ones_like(y)], axis=-1)[inner].reshape(-1, 3)
+    seen = set()
+    for i in range(count):
+        found = np.stack([rows[i][inner].ravel(), columns[i][inner].ravel()], axis=1)
+        maps, misfit, *_ = np.linalg.lstsq(at, found, rcond=None)
+        assert misfit.max() < 1e-7, "not affine"
+        other = ndimage.affine_transform(
+            many[2][i], maps[:2].T, maps[2], order=1, mode="grid-constant"
+        )
+        np.testing.assert_allclose(noise[i], other, atol=1e-4)
+        # Back to the six numbers, in units of half the side.
+        centre = half - 0.5
+        turned = maps[:2].T * half[None] / half[:, None] - np.eye(2)
+        moved = (centre @ maps[:2] + maps[2] - centre) / half
+        six = np.append(turned, moved)
+        assert np.abs(six).max() < most + 1e-5
+        seen.add(tuple(np.sign(six)))
+    assert len(seen) > 15, "all signs come up"
+
+
+def test_a_warp_keeps_the_type_and_colours_together():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, size=(5, 6, 7, 3), dtype=np.uint8)
+    key = jax.random.key(1)
+    warped = jax.jit(warp_images)(images, key, 0.3)
+    assert warped.dtype == np.uint8
+    for channel in range(3):
+        alone = warp_images(images[..., channel].astype(np.float32), key, 0.3)
+        np.testing.assert_allclose(warped[..., channel], np.round(alone), atol=1)
+    np.testing.assert_array_equal(warp_images(images, key, 0.0), images)
 
 
 def test_colour_images_move_whole_and_half_are_mirrored():

@@ -7,17 +7,22 @@ import struct
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from jaxpareto import cli, search, style
 from jaxpareto.errors import RunError, UsageError
+from jaxpareto.metrics import squared_error
 from jaxpareto.search import Group, Plan, source, space, table
 from jaxpareto.search.run import groups
+from jaxpareto.train import fit
 from jaxpareto.train.examples import fold_rows, pieces_of, split_rows
 from jaxpareto.train.members import over_members, places
+from jaxpareto.types import Net
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(30, 2, 3)).astype(np.float32)
@@ -175,7 +180,7 @@ def test_full_batches_are_gradient_descent_by_hand():
 def test_arrangements_and_company_change_nothing():
     """`vmap`, one after another, alone, or beside one that breaks down: the same."""
     words = "learning-rate=1e-2,1e38,3e-2", "width=5,7", "seed=0,1", "dropout=0.2"
-    words += ("shift=1",)
+    words += ("shift=1", "warp=0.1")
     mixed = points(*words)
     calm = [point for point in mixed if point["learning-rate"] < 1]
     found = {
@@ -195,6 +200,25 @@ def test_arrangements_and_company_change_nothing():
     np.testing.assert_allclose(
         losses(own), [x["validation_loss"] for x in kept if x["width"] == 5], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("moves", [{"shifts": True}, {"warps": True}])
+def test_what_reconstructs_must_answer_the_images_as_they_moved(moves):
+    """A network that answers what it sees makes no error, wherever that has moved."""
+    echo = Net(lambda key: {}, lambda params, x, *, key=None: x.reshape(len(x), -1))
+    pixels = IMAGES.reshape(len(IMAGES), -1)
+    data = split_rows(IMAGES, pixels, np.arange(20), np.arange(20, 30))
+    learner = fit.Learner(
+        net=lambda _: echo,
+        optimizer=lambda hparams: optax.sgd(hparams.learning_rate),
+        loss=squared_error,
+        batch_size=5,
+        epochs=1,
+        reconstructs=True,
+        **moves,
+    )
+    done = jax.jit(partial(fit.fit, learner))(fit.Member(shift=1, warp=0.3), data)
+    assert float(done.history[0, 0]) == 0.0
 
 
 def test_early_stopping_is_the_rule_applied_to_the_curve():
@@ -397,7 +421,7 @@ def test_the_command_draws_points_and_lists_what_there_is(tmp_path, capsys):
         ("--grid seed=0 --data digit", "did you mean digits"),
         ("--grid batch-size=1300", "give 1 to 1150"),
         ("--grid dropout=0.1 --net perceptron", "has no dropout"),
-        ("--grid shift=1 --net autoencoder", "a shift would move"),
+        ("--grid warp=-1", "warp"),
         ("--grid seed=0..1 --draw 1 --trials 1", "not both"),
         ("--grid seed=0 --trials 0", "--trials must be at least 1"),
         ("--grid seed=0 --at-once 0", "--at-once must be at least 1"),

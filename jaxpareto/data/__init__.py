@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from jaxpareto.lazy import loader
 
 if TYPE_CHECKING:
-    from jaxpareto.data.augment import mirror_images, shift_images
+    from jaxpareto.data.augment import mirror_images, shift_images, warp_images
     from jaxpareto.data.batches import Batches, Look, fresh, per_task, stored, whole
     from jaxpareto.data.frozen import (
         FROZEN,
@@ -56,6 +56,7 @@ _HOMES = {
     "read_idx": "idx",
     "shift_images": "augment",
     "stored": "batches",
+    "warp_images": "augment",
     "whole": "batches",
 }
 
@@ -82,6 +83,7 @@ __all__ = [
     "shift_images",
     "stored",
     "stream_frozen",
+    "warp_images",
     "whole",
 ]
 

@@ -1,8 +1,8 @@
 """Autoencoders: dense as in the source report, and convolutional in one and two axes.
 
 Each maps images to a latent vector and back to pixels in [0, 1]. The dense one has an
-activation on its latent vector, as in the report; the convolutional ones have none, so
-that the latent space is not squeezed into a cube.
+activation on its latent vector, as in the report, unless told otherwise; the
+convolutional ones have none, so that the latent space is not squeezed into a cube.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,6 +50,7 @@ def dense_autoencoder(
     widths: Sequence[int | Array] = (200, 50, 200),
     sizes: Sequence[int] | None = None,
     activation: str = "tanh",
+    code: str | None = None,
 ) -> Autoencoder:
     """Make the dense autoencoder of the source report, 64-200-50-200-64 by default.
 
@@ -59,6 +60,7 @@ def dense_autoencoder(
         hidden layer, or any other odd number; may be traced where `sizes` are given.
       sizes: widths to compile for, by default `widths` themselves.
       activation: of all of them; the output is a sigmoid.
+      code: activation of the latent vector, where it is another, as `"linear"`.
 
     Raises:
       UsageError: an even number of widths, one below 1, or an unknown activation.
@@ -75,6 +77,7 @@ def dense_autoencoder(
         )
     pixels, cut = int(np.prod(image_shape)), len(hidden) // 2 + 1
     names = [activation] * len(hidden) + ["sigmoid"]
+    names[cut - 1] = code or activation
     live = None if sizes is None else [*widths, pixels]
     net = dense_net((pixels, *hidden, pixels), names, widths=live and live[:-1])
 

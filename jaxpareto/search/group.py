@@ -95,6 +95,7 @@ class Group:
             first["optimizer"],
             drops=any(point["dropout"] > 0 for point in points),
             shifts=any(point["shift"] > 0 for point in points),
+            warps=any(point["warp"] > 0 for point in points),
             rows=rows,
         )
         self._begin, self._advance, self._judge = _programs(learner, arrangement)
@@ -246,6 +247,7 @@ def _member(point: Point, widths: tuple[int, ...], fold: int) -> Member:
         weight_decay=float(point["weight-decay"]),
         dropout=float(point["dropout"]),
         shift=int(point["shift"]),
+        warp=float(point["warp"]),
         seed=int(point["seed"]),
         fold=fold,
         widths=widths,

@@ -99,8 +99,6 @@ def check(plan: Plan, space: Space, data: Examples) -> None:
         widths_of(plan, point)
     if "dropout" in space and not classic.drops:
         raise UsageError(f"--net {plan.net} has no dropout to vary")
-    if "shift" in space and classic.reconstructs:
-        raise UsageError(f"--net {plan.net} answers the images that a shift would move")
     sizes = space.get("batch-size", [complete({})["batch-size"]])
     largest = int(sizes.high) if isinstance(sizes, Range) else max(sizes)
     if largest > (rows := data.train.shape[1]):
@@ -118,6 +116,7 @@ def make_learner(
     *,
     drops: bool,
     shifts: bool,
+    warps: bool,
     rows: int,
 ) -> Learner:
     """Make the program of a group; asked for again, it is the same.
@@ -129,6 +128,7 @@ def make_learner(
       name: of the optimiser.
       drops: whether dropout is on.
       shifts: whether images move.
+      warps: whether they are warped.
       rows: to train on.
     """
     classic = CLASSICS[plan.net]
@@ -155,5 +155,6 @@ def make_learner(
         min_delta=plan.min_delta,
         drops=drops,
         shifts=shifts,
-        classifies=not classic.reconstructs,
+        warps=warps,
+        reconstructs=classic.reconstructs,
     )

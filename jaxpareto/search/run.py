@@ -93,7 +93,7 @@ def groups(
     cost = [_products(plan, widths_of(plan, point)) for point in points]
     for i, point in enumerate(points):
         layers = len(widths_of(plan, point))
-        noise = point["dropout"] > 0, point["shift"] > 0
+        noise = [point[name] > 0 for name in ("dropout", "shift", "warp")]
         key = (point["batch-size"], point["optimizer"], layers, *noise)
         found.setdefault(key, []).append(i)
     return [

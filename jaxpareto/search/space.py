@@ -105,8 +105,13 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
     "shift": Hyperparameter(
         _count(0), 0, "most pixels by which images move at every step; 0 is off"
     ),
+    "warp": Hyperparameter(
+        _number(0.0, 1.0),
+        0.0,
+        "how much images are turned, stretched and moved at every step; 0 is off",
+    ),
     "seed": Hyperparameter(
-        _count(0), 0, "decides first weights, order of examples, dropout, shifts"
+        _count(0), 0, "decides first weights, order of examples, dropout, moves"
     ),
     "width": Hyperparameter(
         _width, None, "of the hidden layers: 64 for all, or 200x50x200"

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxpareto.data import mirror_images, shift_images
+from jaxpareto.data import mirror_images, shift_images, warp_images
 from jaxpareto.metrics import correct
 from jaxpareto.train.examples import Examples
 from jaxpareto.train.recipe import Hparams, pixels
-from jaxpareto.types import Array, Net, Params
+from jaxpareto.types import Array, Key, Net, Params
 
 
 class Member(NamedTuple):
@@ -34,7 +34,9 @@ class Member(NamedTuple):
       weight_decay: of the optimiser; 0 is off.
       dropout: probability of dropping an output of a hidden layer.
       shift: most pixels by which an image moves, anew at every step; 0 is off.
-      seed: decides its first weights, the order of its examples, dropout and shifts.
+      warp: how much an image is warped, anew at every step; 0 is off.
+      seed: decides its first weights, the order of its examples, dropout and how images
+        move.
       fold: which of the folds of `Examples` it learns from.
       widths: units of each hidden layer.
     """
@@ -43,6 +45,7 @@ class Member(NamedTuple):
     weight_decay: float | Array = 0.0
     dropout: float | Array = 0.0
     shift: int | Array = 0
+    warp: float | Array = 0.0
     seed: int | Array = 0
     fold: int | Array = 0
     widths: tuple[int | Array, ...] = ()
@@ -61,8 +64,10 @@ class Learner(NamedTuple):
       min_delta: by how much the validation loss must fall to count as improvement.
       drops: whether dropout is on.
       shifts: whether images move.
+      warps: whether images are warped.
       mirrors: whether half of the images are mirrored, anew at every step.
-      classifies: whether targets are labels, so that there is an accuracy.
+      reconstructs: whether the targets are the images themselves, [b, h w], and so move
+        as these do; else they are labels, and there is an accuracy.
     """
 
     net: Callable[[Member], Net]
@@ -74,8 +79,9 @@ class Learner(NamedTuple):
     min_delta: float = 0.0
     drops: bool = False
     shifts: bool = False
+    warps: bool = False
     mirrors: bool = False
-    classifies: bool = True
+    reconstructs: bool = False
 
 
 class Progress(NamedTuple):
@@ -200,7 +206,7 @@ def judge(
         outputs = net.apply(params, pixels(images))
         losses = learner.loss(outputs, targets)
         right = jnp.full_like(losses, jnp.nan)
-        if learner.classifies:
+        if not learner.reconstructs:
             right = correct(outputs[:, None], targets[:, None])[:, 0]
         # Selected, not multiplied: what fills up may be anything.
         kept = [jnp.where(counted > 0, each, 0.0) for each in (losses, right)]
@@ -249,6 +255,17 @@ def _epoch(
     )
 
 
+def _move(learner: Learner, member: Member, images: Array, key: Key) -> Array:
+    """Shift, mirror and warp the images of a step, as far as the learner does."""
+    if learner.shifts:
+        images = shift_images(images, key, member.shift)
+    if learner.mirrors:
+        images = mirror_images(images, jax.random.fold_in(key, 1))
+    if learner.warps:
+        images = warp_images(images, jax.random.fold_in(key, 2), member.warp)
+    return images
+
+
 def _learn(
     learner: Learner, member: Member, data: Examples, progress: Progress
 ) -> tuple[Params, Any, Array]:
@@ -263,15 +280,12 @@ def _learn(
 
     def objective(params: Params, rows: Array, step: Array) -> Array:
         key = jax.random.fold_in(drop_key, step) if learner.drops else None
-        images = data.images[rows]
-        if learner.shifts:
-            moving = jax.random.fold_in(shift_key, step)
-            images = shift_images(images, moving, member.shift)
-        if learner.mirrors:
-            turning = jax.random.fold_in(jax.random.fold_in(shift_key, step), 1)
-            images = mirror_images(images, turning)
-        outputs = net.apply(params, pixels(images), key=key)
-        return jnp.mean(learner.loss(outputs, data.targets[rows]))
+        moving = jax.random.fold_in(shift_key, step)
+        images = pixels(_move(learner, member, data.images[rows], moving))
+        targets = data.targets[rows]
+        if learner.reconstructs:
+            targets = images.reshape(targets.shape)
+        return jnp.mean(learner.loss(net.apply(params, images, key=key), targets))
 
     def step(carry: Any, at: tuple[Array, Array]) -> tuple[Any, Array]:
         params, opt_state = carry
