@@ -104,6 +104,8 @@ def learner_of(width: int, asked: argparse.Namespace) -> fit.Learner:
         (width,),
         asked.optimizer,
         drops=False,
+        shifts=False,
+        warps=False,
         rows=asked.rows,
     )
 
