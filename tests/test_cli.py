@@ -135,6 +135,14 @@ def test_independent_networks_say_which_of_them_answers(tmp_path, capsys):
     np.testing.assert_array_equal(found, want)
     assert call("eval", run, "--pref", "0.9,0.1") == 0
     assert "trained for 0.75,0.25" in capsys.readouterr().out
+    assert call("eval", run, "--prefs", 5) == 0
+    assert "3 of them, each at its own preference" in capsys.readouterr().out
+    assert not (run / "front-5.json").exists()
+    words = ["extract", "multi-digits/test", "--backbone", run, "--out", tmp_path / "s"]
+    assert call(*words, "--pref", "0.9,0.1", "--workers", 0, "--quiet") == 0
+    out = capsys.readouterr().out
+    assert "this is the nearest, trained for 0.75,0.25" in out
+    assert " at 0.75,0.25" in out, "the name of the features says it too"
     assert call("export", run, "--pref", "0.5,0.5", "--out", file, "--force") == 0
     assert "nearest" not in capsys.readouterr().out
     with safe_open(file, "numpy") as opened:
@@ -153,6 +161,18 @@ def test_a_full_disk_is_said_in_a_line(tmp_path, capsys):
     assert cli.guarded(parser, ["--out", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert f"cannot write to {tmp_path} (No space left on device); make room" in err
+
+
+def test_a_run_that_cannot_be_written_to_is_said_in_a_line(tmp_path, capsys):
+    assert call("front", *SMALL, "--epochs", 1, "--out", tmp_path, "--quiet") == 0
+    written = tmp_path / "front.json"
+    written.unlink()
+    written.mkdir()
+    capsys.readouterr()
+    assert call("eval", tmp_path) == 1
+    err = capsys.readouterr().err
+    assert f"cannot write to {written}" in err
+    assert "work on a copy of the folder" in err and err.count("\n") == 1
 
 
 def test_a_preset_is_settings_that_the_call_may_change(tmp_path):

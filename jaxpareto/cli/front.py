@@ -227,6 +227,9 @@ def _eval(asked: argparse.Namespace) -> None:
     path = asked.folder / _name(front, asked.prefs, asked.split)
     write_json(path.with_suffix(".json"), found)
     _show(found, path, require("jaxpareto.plot", "plot"))
+    own = len(front.prefs(asked.prefs))
+    if asked.prefs not in (None, own):
+        print(f"independent networks: {own} of them, each at its own preference")
 
 
 def _name(front: Any, k: int | None, split: str) -> str:

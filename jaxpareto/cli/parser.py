@@ -76,23 +76,28 @@ def guarded(
         processes = sys.modules.get("jaxpareto.train.processes")
         if processes is not None and processes.blames_others(error):
             line = processes.GONE
-        if (refused := _refused(error, getattr(asked, "out", None))) is not None:
+        if (refused := _refused(error, asked)) is not None:
             line = refused
         return _fail(error, line, 1, debug)
     return 0
 
 
-def _refused(error: Exception, out: Path | None) -> str | None:
-    """Say that `--out` cannot be written to, if that is what the error is about."""
-    if not isinstance(error, OSError) or out is None:
+def _refused(error: Exception, asked: Any) -> str | None:
+    """Say that a folder cannot be written to, if that is what the error is about."""
+    given, kept = getattr(asked, "out", None), getattr(asked, "folder", None)
+    folder = given or kept
+    if not isinstance(error, OSError) or not isinstance(folder, Path):
         return None
     why = error.strerror or type(error).__name__
+    else_where = "name another --out" if given else "work on a copy of the folder"
     if error.errno in (ENOSPC, EDQUOT):
-        return f"cannot write to {out} ({why}); make room, or name another --out"
+        return f"cannot write to {folder} ({why}); make room, or {else_where}"
     where = Path(error.filename) if isinstance(error.filename, str) else None
-    if where is None or not (where.is_relative_to(out) or out.is_relative_to(where)):
+    if where is None or not (
+        where.is_relative_to(folder) or folder.is_relative_to(where)
+    ):
         return None
-    return f"cannot write to {where} ({why}); name another --out"
+    return f"cannot write to {where} ({why}); {else_where}"
 
 
 def _fail(error: Exception, line: str, status: int, debug: bool) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxpareto.cli.front import trained_for
 from jaxpareto.cli.parser import columns, command
 from jaxpareto.errors import UsageError, check_name
 
@@ -186,8 +187,11 @@ def _backbone(asked: argparse.Namespace, front: Any) -> Any:
             f"(--conditioner {front.config.conditioner}), so it is no plain backbone"
         )
     pref = parse_pref(asked.pref, front.shape.tasks)
+    if remark := trained_for(front, pref):
+        print(remark.strip())
+    trained = ",".join(f"{x:g}" for x in front.trained_pref(pref))
     return of_net(
-        f"{front.config.network} at {','.join(f'{x:g}' for x in pref)}",
+        f"{front.config.network} at {trained}",
         make_net(front.config, front.shape),
         front.params(pref),
         image_shape=front.shape.image,

@@ -56,7 +56,9 @@ def check_target(
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
     if path.exists() and not force:
-        raise UsageError(f"{path} exists; name another --out, or add --force")
+        raise UsageError(
+            f"{path} exists; name another file, or add --force (force=True)"
+        )
     if format is not None:
         return FORMATS[check_name(format, FORMATS, "format")]
     for known in FORMATS.values():
