@@ -55,16 +55,7 @@ def examples(rows: int, data_dir: str | None) -> Examples:
 def vmapped(data: Examples, asked: argparse.Namespace) -> Callable[[], None]:
     """Return a function that trains the grid as one `vmap` on one device."""
     rates, widths = (np.array(x) for x in zip(*GRID, strict=True))
-    zeros, none = np.zeros(len(GRID), np.float32), np.zeros(len(GRID), np.int32)
-    members = fit.Member(
-        learning_rate=rates.astype(np.float32),
-        weight_decay=zeros,
-        dropout=zeros,
-        shift=none,
-        seed=none,
-        fold=none,
-        widths=(widths.astype(np.int32),),
-    )
+    members = fit.alike(len(GRID), learning_rate=rates, widths=(widths,))
     learner = learner_of(max(WIDTHS), asked)
     run = over_members(
         lambda _, one, data: fit.fit(learner, one, data).history[0],
@@ -195,7 +186,10 @@ def main() -> None:
         "ours": ours(data, asked),
     }
     if not asked.no_torch:
-        contenders["pytorch"] = torch_alone(data, asked)
+        try:
+            contenders["pytorch"] = torch_alone(data, asked)
+        except ModuleNotFoundError:
+            print("PyTorch is not installed (pip install torch==2.13.0): left out")
     for line in table(take_turns(contenders, 1, asked.rounds)):
         print(line)
     worst = max(np.abs(each - LOSSES["ours"]).max() for each in LOSSES.values())

@@ -22,8 +22,8 @@ from jaxpareto.train.microbatch import choose_microbatch
 NETWORKS = {
     "mlp": mlp((36, 36)),
     "lenet": lenet(),
-    "cnn 16-16-32": multitask_cnn(filters=(16, 16, 32)),
-    "cnn 32-64-96": multitask_cnn(filters=(32, 64, 96)),
+    "cnn-16-16-32": multitask_cnn(filters=(16, 16, 32)),
+    "cnn-32-64-96": multitask_cnn(filters=(32, 64, 96)),
     "resnet18": resnet18((36, 36)),  # a quarter of the batch, or it takes minutes
 }
 SIZES = (4, 8, 16, 32, 64, 128, 256)
@@ -34,11 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="in a turn")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     asked = parser.parse_args()
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}\n")
     print(f"| ms per step | {' | '.join(map(str, SIZES))} | chosen |")
     print("| --- |" + " --- |" * (len(SIZES) + 1))
-    for name, net in NETWORKS.items():
+    for name in asked.networks:
+        net = NETWORKS[name]
         made = conditioned.chunked(net, 2, jax.random.key(0), chunk_size=1000, width=32)
         image = jax.ShapeDtypeStruct((36, 36), jnp.float32)
         batch = BATCH // 4 if name == "resnet18" else BATCH

@@ -143,16 +143,9 @@ def learn(
         return done.history, tested, done.best
 
     slots = places(seeds)
-    seed = np.where(slots < seeds, slots, 0).astype(np.int32)
-    zeros, none = np.zeros(len(seed), np.float32), 0 * seed
-    members = fit.Member(
-        learning_rate=zeros + rate,
-        weight_decay=zeros,
-        dropout=zeros + dropout,
-        shift=none,
-        warp=zeros + warp,
-        seed=seed,
-        fold=none,
+    seed = np.where(slots < seeds, slots, 0)
+    members = fit.alike(
+        len(slots), learning_rate=rate, dropout=dropout, warp=warp, seed=seed
     )
     found = over_members(one)(None, members, (data, test))
     back = np.argsort(slots)[:seeds]

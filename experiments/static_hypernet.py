@@ -169,14 +169,11 @@ def train(
         shifts=preset.shift > 0,
         mirrors=preset.mirror,
     )
-    zeros, none = np.zeros(preset.seeds, np.float32), np.zeros(preset.seeds, np.int32)
-    members = fit.Member(
-        learning_rate=zeros + preset.rate,
-        weight_decay=zeros,
-        dropout=zeros,
-        shift=none + preset.shift,
-        seed=np.arange(preset.seeds, dtype=np.int32),
-        fold=none,
+    members = fit.alike(
+        preset.seeds,
+        learning_rate=preset.rate,
+        shift=preset.shift,
+        seed=np.arange(preset.seeds),
     )
     clock = Clock(out / kind / "seconds.json")
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -49,6 +50,29 @@ class Member(NamedTuple):
     seed: int | Array = 0
     fold: int | Array = 0
     widths: tuple[int | Array, ...] = ()
+
+
+def alike(count: int, **given: Any) -> Member:
+    """Make members that train together, alike but for what is given.
+
+    Args:
+      count: `s`, how many.
+      **given: fields of `Member`, each one number for all or an array [s].
+
+    Returns:
+      A member whose every number is [s], as `train.members.over_members` takes it.
+
+    >>> made = alike(3, learning_rate=1, seed=np.arange(3))
+    >>> made.learning_rate, made.seed
+    (array([1., 1., 1.], dtype=float32), array([0, 1, 2], dtype=int32))
+    """
+
+    def filled(usual: Any, value: Any) -> np.ndarray:
+        kind = np.float32 if isinstance(usual, float) else np.int32
+        return np.full(count, value, kind)
+
+    fields = zip(Member(), Member(**given), strict=True)
+    return Member(*(jax.tree.map(partial(filled, usual), x) for usual, x in fields))
 
 
 class Learner(NamedTuple):
