@@ -229,6 +229,18 @@ def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.long
+def test_kinds_of_autoencoders_are_compared_by_latent_size(tmp_path):
+    kinds, size = ("dense", "dense, ReLU"), digits.Size(1, 8, 2, 1)
+    rows = digits.by_latent_size(
+        "x", kinds, digits.load_digits(), size, tmp_path, warp=0.03
+    )
+    assert list(rows) == [f"{kind} {d}" for d in digits.LATENT for kind in kinds]
+    assert rows["dense, ReLU 10"]["parameters"] == rows["dense 10"]["parameters"]
+    assert all(0.01 < row["test_error"][0] < 0.1 for row in rows.values())
+    assert {path.name for path in tmp_path.iterdir()} >= {"x.png", "x-images.png"}
+
+
+@pytest.mark.long
 def test_digits_cluster_in_the_latent_space(tmp_path):
     size = digits.Size(1, 25, 1, 2)
     rows = digits.clusters("clusters", digits.load_digits(), size, tmp_path)
