@@ -13,7 +13,7 @@ settings of the report and ours, trained from five seeds.
 | --- | --- | --- | --- | --- |
 | `smoke` | embedded digits | 2 | 3 | two minutes, nearly all of it compilation |
 | `tenth` | a tenth of MNIST | 20 | 100 | 32 minutes; `mlp` and `deep` hours |
-| `full` | 50,400 / 12,600 / 7,000 of MNIST | 20 | 1,000 | `naive` 24 minutes; use a GPU |
+| `full` | 50,400 / 12,600 / 7,000 of MNIST | 20 | 1,000 | `naive` 24 minutes |
 
 | part | network | what |
 | --- | --- | --- |
