@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxpareto.backend import compile_quickly, keep_compiled
+from jaxpareto.backend import collect_rarely, compile_quickly, keep_compiled
 
 # The numbers in the tests are a CPU's; JAX_PLATFORMS=cuda runs the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -23,6 +23,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 if not keep_compiled(name="tests"):  # a folder that is read-only, or chosen already
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp())
 compile_quickly()
+collect_rarely()  # an eighth of the time of the tests
 # No program here runs long enough to be worth optimising: without it, compilation takes
 # two thirds of the time; in one piece, as the cores are busy, a tenth less.
 _FLAGS = [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0"]

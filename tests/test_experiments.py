@@ -46,6 +46,7 @@ def test_multimnist_smoke(tmp_path):
     assert (tmp_path / "x" / "front.png").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_multimnist_grid_leaves_out_what_the_call_says(tmp_path, capsys):
     words = ["--preset", "grid", "--data", "multi-digits", "--network", "mlp"]
     words += ["--epochs", "3", "--patience", "1", "--checkpoint-every", "1"]
@@ -209,6 +210,7 @@ def test_classics_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
     assert status == 2 and "did you mean early" in error
 
 
+@pytest.mark.long
 def test_digits_smoke_and_what_it_refuses(tmp_path, capsys, monkeypatch):
     """The last figure of classifiers, and one of autoencoders; then nothing is left."""
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))

@@ -893,6 +893,7 @@ def test_the_chain_of_commands(call, tmp_path, capsys):
     assert "y.npy is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_run_of_this_library_as_backbone(call, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "store"
     words = ["--train-pairs", 400, "--test-pairs", 100, "--batch-size", 40]

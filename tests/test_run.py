@@ -80,6 +80,7 @@ EARLY |= {"schedule": "constant", "learning_rate": 0.01, "fresh_pairs": False}
 EARLY |= {"checkpoint_every": 2, "patience": 2, "min_delta": 0.01}
 
 
+@pytest.mark.long
 def test_early_stopping_returns_keeps_and_reports_the_best(tmp_path, capsys):
     """What is watched is the hypervolume of all four, of which a grid asks three."""
     front, found = train_front(configure(**EARLY), tmp_path / "run")

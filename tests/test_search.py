@@ -373,6 +373,7 @@ def columns_of(content):
     return set(proto.HParamsPluginData.FromString(content).session_start_info.hparams)
 
 
+@pytest.mark.long
 def test_a_grid_by_the_command_can_be_continued(tmp_path, capsys):
     grid = ["--grid", "learning-rate=1e-2,1e25", "width=12,16", "batch-size=20"]
     words = ["--net", "shallow", *grid, *SMALL, "--out", tmp_path / "x"]
@@ -436,6 +437,7 @@ def test_wrong_words_leave_no_folder(words, message, tmp_path, capsys):
     assert call(*words.split()) == 2, "and --out is missing"
 
 
+@pytest.mark.long
 def test_devices_change_nothing(tmp_path):
     """Three members on two devices, in a process of their own; one place is spare."""
     words = ["--net", "perceptron", "--grid", "learning-rate=1e-3,1e-2,1e-1"]
@@ -467,6 +469,7 @@ def test_devices_change_nothing(tmp_path):
 # -- Optuna
 
 
+@pytest.mark.long
 def test_a_study_killed_and_continued_loses_what_was_in_flight(tmp_path):
     """A real process, `kill -9` in the middle; two devices where it runs."""
     pytest.importorskip("optuna")

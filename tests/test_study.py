@@ -95,6 +95,7 @@ def test_every_figure_of_the_report_has_its_table(done):
     assert said == pytest.approx(right / 797, rel=1e-6)
 
 
+@pytest.mark.long
 def test_the_figures_are_drawn_from_the_tables_alone(done, tmp_path):
     pytest.importorskip("matplotlib")
     folder, _ = done
@@ -281,6 +282,7 @@ def test_a_finished_study_is_not_written_over(done, capsys):
     assert (folder / "study.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_the_command_and_its_table(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     words = "--decays 0,1e-2 --epochs 1 --no-exact --quiet"

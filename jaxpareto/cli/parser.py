@@ -10,7 +10,7 @@ from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jaxpareto.backend import compile_quickly, keep_compiled
+from jaxpareto.backend import collect_rarely, compile_quickly, keep_compiled
 from jaxpareto.cli.devices import meet
 from jaxpareto.errors import RunError, UsageError
 
@@ -53,6 +53,7 @@ def guarded(
     argv = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in argv
     asked: Any = None
+    collect_rarely()
     try:
         asked = make_parser().parse_args(argv)
         keep_compiled()

@@ -44,6 +44,7 @@ class Stack(NamedTuple):
     tables: tuple[ClassTable, ...]
 
 
+@jax.jit
 def class_table(labels: Array) -> ClassTable:
     """Sort images by class, so that leaving out a class leaves out one segment.
 

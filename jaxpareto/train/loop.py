@@ -24,7 +24,7 @@ from jaxpareto.train.processes import agree
 from jaxpareto.train.recipe import Hparams, Info, Recipe, State
 from jaxpareto.train.step import init, run_steps
 from jaxpareto.train.stopping import Watched
-from jaxpareto.types import Key, Params
+from jaxpareto.types import Array, Key, Params
 
 PIECE = 60
 """Steps of one compiled call, about: long enough to hide the call, short to watch."""
@@ -265,9 +265,14 @@ def _check_finite(info: Info, before: int, checkpoints: Any) -> None:
 
 
 def _check_parameters(state: State, checkpoints: Any) -> None:
-    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.phi)]
-    if not all(bool(x) for x in finite):
+    if not _finite(state.phi):
         _stop(f"a parameter is not finite after step {int(state.step)}", checkpoints)
+
+
+@jax.jit
+def _finite(params: Params) -> Array:
+    """Say whether all numbers are, in one program for all leaves."""
+    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(params)]).all()
 
 
 def _stop(what: str, checkpoints: Any) -> None:
