@@ -142,9 +142,16 @@ def _shifted(images: Array, kernel: Array, stride: int) -> Array:
     rows, columns, channels, filters = kernel.shape
     shifted = _windows(images, (rows, columns), stride)
     if channels < _MIN_CHANNELS:
-        return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, filters)
-    places = kernel.reshape(-1, channels, filters)
-    return reduce(add, [x @ places[i] for i, x in enumerate(shifted)])
+        pieces, places = (
+            [jnp.concatenate(shifted, axis=-1)],
+            kernel.reshape(1, -1, filters),
+        )
+    else:
+        pieces, places = shifted, kernel.reshape(-1, channels, filters)
+    # Products of matrices: those of larger arrays would transpose them, going backward.
+    flat = [x.reshape(-1, x.shape[-1]) for x in pieces]
+    out = reduce(add, [x @ places[i] for i, x in enumerate(flat)])
+    return out.reshape(*shifted[0].shape[:3], filters)
 
 
 def _banded(images: Array, kernel: Array, pool: int) -> Array:
@@ -166,10 +173,9 @@ def _banded(images: Array, kernel: Array, pool: int) -> Array:
     strips = jnp.stack(
         [images[:, :, i * block : i * block + span] for i in range(blocks)], axis=2
     ).reshape(b, height, blocks, span * channels)
-    stacked = jnp.concatenate(
-        [strips[:, i : i + out_height] for i in range(rows)], axis=-1
-    )
-    out = stacked @ _band(kernel, block, pool)
+    stacked = jnp.stack([strips[:, i : i + out_height] for i in range(rows)], axis=3)
+    # A product of matrices: that of a larger array would transpose it, going backward.
+    out = stacked.reshape(-1, rows * span * channels) @ _band(kernel, block, pool)
     out = out.reshape(b, out_height // pool, pool, blocks, pool, -1)
     out = _maximum(jax.lax.split(out, (1,) * pool, axis=2))
     out = _maximum(jax.lax.split(out, (1,) * pool, axis=4))
