@@ -46,7 +46,7 @@ def from_linen(
     >>> net.apply(params, jnp.ones((5, 3))).shape
     (5, 2)
     """
-    some = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), x)
+    some = jax.tree.map(jnp.zeros_like, jax.tree.map(jnp.asarray, x))
     learning, asked = dict(training or {}), dict(answering or {})
 
     def variables(key: Key) -> Any:
@@ -77,7 +77,7 @@ def from_nnx(make: Callable[..., Any]) -> Net:
         `module.eval()`; dropout draws from the key of each step.
 
     Raises:
-      UsageError: the module keeps variables that are no parameters.
+      UsageError: the module keeps variables that are no parameters, or it is one.
 
     >>> from flax import nnx
     >>> net = from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs))
@@ -87,6 +87,11 @@ def from_nnx(make: Callable[..., Any]) -> Net:
     """
     from flax import nnx
 
+    if isinstance(make, nnx.Module):
+        raise UsageError(
+            f"found a module, {type(make).__name__}(...); give its class, or a "
+            "function rngs -> module, since each seed makes it anew"
+        )
     module = make(nnx.Rngs(0))
     _, example, rest = nnx.split(module, nnx.Param, ...)
     kinds = {type(variable).__name__ for _, variable in nnx.to_flat_state(rest)}
@@ -108,6 +113,9 @@ def from_nnx(make: Callable[..., Any]) -> Net:
             return nnx.merge(answering, state, drawing)(x)
         return nnx.merge(training, state, _keyed(drawing, key))(x)
 
+    # A run in a folder keeps this name, to tell one network from another.
+    name = getattr(make, "__qualname__", type(make).__qualname__)
+    apply.__qualname__ = f"from_nnx({name})"
     return Net(init, apply)
 
 

@@ -484,20 +484,7 @@ def check_pref(pref: Numbers, m: int) -> NDArray[np.float32]:
     >>> print(check_pref([0.25, 0.75], 2))
     [0.25 0.75]
     """
-    try:
-        values = np.asarray(pref, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise _not_a_pref("has entries that are not numbers", pref, m) from error
-    if values.shape != (m,):
-        raise _not_a_pref(f"has shape {values.shape}, not ({m},)", pref, m)
-    if not np.all(np.isfinite(values)):
-        raise _not_a_pref("has entries that are not finite", pref, m)
-    if np.any(values < 0):
-        raise _not_a_pref("has negative entries", pref, m)
-    total = values.sum()
-    if abs(total - 1) > _SUM_TOLERANCE:
-        raise _not_a_pref(f"sums to {total:g}, not 1", pref, m)
-    return (values / total).astype(np.float32)
+    return _checked(pref, m, pref)
 
 
 def parse_pref(text: str, m: int) -> NDArray[np.float32]:
@@ -522,13 +509,34 @@ def parse_pref(text: str, m: int) -> NDArray[np.float32]:
         raise _not_a_pref("has entries that are not numbers", text, m) from error
     if len(values) != m:
         raise _not_a_pref(f"has {len(values)} entries, not {m}", text, m)
-    return check_pref(values, m)
+    return _checked(values, m, text)
+
+
+def _checked(pref: Numbers, m: int, given: object) -> NDArray[np.float32]:
+    """Check a preference that was given in these words, or as these numbers."""
+    try:
+        values = np.asarray(pref, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise _not_a_pref("has entries that are not numbers", given, m) from error
+    if values.shape != (m,):
+        raise _not_a_pref(f"has shape {values.shape}, not ({m},)", given, m)
+    if not np.all(np.isfinite(values)):
+        raise _not_a_pref("has entries that are not finite", given, m)
+    if np.any(values < 0):
+        raise _not_a_pref("has negative entries", given, m)
+    total = values.sum()
+    if abs(total - 1) > _SUM_TOLERANCE:
+        raise _not_a_pref(f"sums to {total:g}, not 1", given, m)
+    return (values / total).astype(np.float32)
 
 
 def _not_a_pref(problem: str, pref: object, m: int) -> UsageError:
     """Return the one-line error: what was found, and what is accepted."""
     found = " ".join(str(pref).split())
-    example = ",".join(f"{share:g}" for share in _example(m))
+    found = found if len(found) <= 60 else f"{found[:57]}..."
+    example = _example(m)
+    if isinstance(pref, str):  # as it was written in a call of the command
+        example = ",".join(f"{share:g}" for share in example)
     return UsageError(
         f"preference {found!r} {problem}; give {m} non-negative numbers "
         f"that sum to 1, for example {example}"

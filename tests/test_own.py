@@ -27,7 +27,7 @@ from jaxpareto import (
     tree,
 )
 from jaxpareto.errors import RunError, UsageError
-from jaxpareto.train import optimizers
+from jaxpareto.train import optimizers, own_plan
 from jaxpareto.train.recipe import Hparams
 from jaxpareto.types import Conditioned, Net
 
@@ -276,6 +276,12 @@ def test_a_linen_and_an_nnx_module_answer_as_flax_itself_does():
     np.testing.assert_array_equal(said["kind"], module(x)["kind"])
 
 
+def test_an_nnx_module_is_named_by_its_class_and_not_taken_ready_made():
+    assert own_plan.about(adapt.from_nnx(Nnx).apply).startswith("from_nnx(Nnx)")
+    with pytest.raises(UsageError, match=r"found a module, Nnx.*give its class"):
+        adapt.from_nnx(Nnx(nnx.Rngs(0)))
+
+
 def test_modules_that_keep_more_than_parameters_are_refused():
     with pytest.raises(UsageError, match=r"batch_stats.*LayerNorm"):
         adapt.from_linen(linen.BatchNorm(use_running_average=False), jnp.ones((2, 3)))
@@ -337,10 +343,14 @@ def absolute(said, y):
         ({"optimizer": "sgd"}, "optimizer was adam, now sgd"),
         ({"optimizer": optax.adam(0.1)}, "optimizer was adam, now one of your own"),
         ({"data": (X[:50], Y[:50])}, "n was 60, now 50"),
+        (
+            {"data": (X, 2 * Y)},
+            r"the checksum of y was \w{8}, now \w{8}\); give what it",
+        ),
         ({"data": (X.astype(np.float16), Y)}, r"x was float32\[3\], now float16\[3\]"),
         ({"data": (X, arrays(3)[1])}, r"m was 2, now 3; y was float32\[2\], now fl"),
         ({"losses": absolute}, "losses was squares, now absolute"),
-        ({"epochs": 9}, "epochs was 1, now 9.*leave those options out.*new folder="),
+        ({"epochs": 9}, "epochs was 1, now 9.*give what it was.*new folder="),
         ({"resume": False}, "with folder=, or continue that run with resume=True"),
     ],
 )
@@ -458,11 +468,13 @@ def test_a_network_of_one_batch_size_is_not_compiled_for_any(tmp_path):
     def picky(params, x, *, key=None):
         return x @ params["weights"] * (1.0 if x.shape[0] > 7 else 2.0)
 
-    front = fit_front(
-        *(Net(start, picky), (X, Y), squares),
-        **{"conditioner": "linear", "epochs": 1, "sampler": "uniform", "quiet": True},
-        batch_size=40,
-    )
+    with pytest.warns(UserWarning, match="no mean over examples"):
+        front = fit_front(
+            *(Net(start, picky), (X, Y), squares),
+            **{"conditioner": "linear", "epochs": 1, "sampler": "uniform"},
+            batch_size=40,
+            quiet=True,
+        )
     with pytest.raises(RunError, match=r"batch of any size .*as \.safetensors"):
         export.save(front, tmp_path / "a.jaxexport", [0.3, 0.7])
     assert not any(tmp_path.iterdir())
@@ -488,6 +500,9 @@ def _fails_at_third(patched):
     ("wrong", "said"),
     [
         ({"data": [X, Y]}, r"a tuple \(x, y\), found list"),
+        ({"data": (X, Y, Y)}, "found one of 3: put the targets into one array or dict"),
+        ({"resume": True}, "give folder="),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, found 0"),
         (
             {"net": Linen()},
             r"a jaxpareto.types.Net, found \S*test_own.Linen; adapt.from",
@@ -539,6 +554,37 @@ def test_what_is_refused_says_why(wrong, said):
     call = {"net": LINE, "data": (X, Y), "losses": squares, "batch_size": 40}
     with pytest.raises(UsageError, match=said):
         fit_front(**(call | wrong))
+
+
+def test_odd_losses_are_remarked_upon():
+    """One loss for itself, and one that is no mean: targets [n, 1], answers [n]."""
+    more = {"batch_size": 40, "conditioner": "linear", "epochs": 1, "quiet": True}
+
+    def alone(said, y):
+        return squares(said, y) * jnp.array([1000.0, 1.0])
+
+    with pytest.warns(UserWarning, match=r"loss 1 is [0-9,]+ times loss 2"):
+        fit_front(LINE, (X, Y), alone, **more)
+
+    def broadcast(said, y):
+        with jax.numpy_rank_promotion("allow"):
+            wrong = jnp.mean(jnp.square(said - y[:, :1]))
+        return jnp.stack([jnp.mean(jnp.square(said - y[:, 1])), wrong])
+
+    with pytest.warns(UserWarning, match="loss 2 is no mean over examples"):
+        fit_front(LINE, (X, Y), broadcast, **more)
+
+
+def test_preferences_may_be_mapped_and_one_alone_evaluated():
+    front, given = fitted(2), jnp.array([[0.3, 0.7], [1.0, 0.0]])
+    for pref, made in zip(given, jax.vmap(front.params)(given)["weights"], strict=True):
+        np.testing.assert_allclose(made, front.params(pref)["weights"], rtol=1e-6)
+    one = front.evaluate((X, Y), [0.3, 0.7])
+    assert one["losses"] == front.evaluate((X, Y), [[0.3, 0.7]])["losses"]
+    with pytest.raises(UsageError, match=r"accuracies\(outputs, y\) must return \[2\]"):
+        front.evaluate((X, Y), 3, accuracies=lambda said, y: jnp.mean(said))
+    with pytest.raises(UsageError, match=r"a tuple \(x, y\)"):
+        front.evaluate(X, Y)
 
 
 def test_a_loss_that_is_no_number_stops_the_training():

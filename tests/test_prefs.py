@@ -355,7 +355,7 @@ def test_check_pref_says_what_is_wrong_in_one_line(pref, problem):
         check_pref(pref, 2)
     message = str(caught.value)
     assert "\n" not in message
-    assert message.endswith("for example 0.5,0.5")
+    assert message.endswith("for example [0.5, 0.5]")
 
 
 @pytest.mark.parametrize("m", [2, 3, 4, 7, 10, 11, 30])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxpareto import __version__
+from jaxpareto import __version__, tree
 from jaxpareto.prefs import check_pref
 from jaxpareto.train.own_front import OwnFront
 from jaxpareto.train.run import Front
@@ -36,6 +36,10 @@ class Network(NamedTuple):
     tasks: int
     about: dict[str, str]
     example: Any = None
+
+    def __repr__(self) -> str:
+        """Say in one line what it is; the weights would fill pages."""
+        return f"Network({tree.count(self.weights):,} parameters, {self.shapes})"
 
     @property
     def whole(self) -> bool:

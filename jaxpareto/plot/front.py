@@ -79,7 +79,14 @@ def front_figure(
     >>> len(front_figure(front).axes)  # the plane of losses and the colour bar
     2
     """
-    fronts = [fronts] if isinstance(fronts, Mapping) else list(fronts)
+    fronts = [fronts] if isinstance(fronts, Mapping) else fronts
+    if not isinstance(fronts, Sequence) or not all(
+        isinstance(each, Mapping) for each in fronts
+    ):
+        raise UsageError(
+            f"expected what evaluate returned, or several such, found {fronts!r:.60}; "
+            "draw front.evaluate(...)"
+        )
     if labels is not None and len(labels) != len(fronts):
         raise UsageError(f"found {len(labels)} labels for {len(fronts)} fronts")
     family = [_networks(front) for front in fronts]

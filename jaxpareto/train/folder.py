@@ -141,6 +141,8 @@ def check_folder(
       UsageError: it holds another run, or something that is no run.
     """
     out, again = spell("out"), spell("resume")
+    # What a command does not name it takes from the run.
+    back = "leave those options out" if spell is flag else "give what it was"
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{out} {folder} is a file; name a folder")
     if (folder / "config.json").exists():
@@ -153,7 +155,7 @@ def check_folder(
         if found:
             raise UsageError(
                 f"{again}: {folder} holds a different configuration "
-                f"({'; '.join(found)}); leave those options out, or name a new {out}"
+                f"({'; '.join(found)}); {back}, or name a new {out}"
             )
     elif folder.exists() and any(
         not entry.name.endswith(".tmp") for entry in folder.iterdir()

@@ -5,6 +5,7 @@ step, the same loop, the same evaluation.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from jaxpareto.data.batches import stored
 from jaxpareto.errors import RunError, UsageError, check_name
 from jaxpareto.options import spell
 from jaxpareto.rules import RULES, rule_with_options
-from jaxpareto.train import loop, optimizers, own_plan
+from jaxpareto.train import loop, optimizers, own_look, own_plan
 from jaxpareto.train.microbatch import choose_microbatch
 from jaxpareto.train.own_front import Losses, OwnFront, not_finite, split_of
 from jaxpareto.train.own_plan import Plan
@@ -57,6 +58,7 @@ def fit_front(
     learning_rate: float = 5e-3,
     seed: int = 0,
     folder: str | Path | None = None,
+    checkpoint_every: int | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> OwnFront:
@@ -94,9 +96,15 @@ def fit_front(
       learning_rate: at the peak of a named optimiser's schedule.
       seed: decides everything random.
       folder: where to keep checkpoints and `metrics.jsonl`; None keeps nothing.
+      checkpoint_every: epochs from one checkpoint to the next, a twentieth of all by
+        default; a killed training loses what came after the last one.
       resume: continue what is in the folder; the functions must be the same, and their
-        names, the settings and the shapes of the arrays are compared.
+        names, the settings and the arrays are compared.
       quiet: show no progress.
+
+    Warns:
+      UserWarning: a loss is a hundred times another at the start, or is no mean over
+        examples.
 
     Returns:
       The front: `front(pref, x)`, `front.params(pref)`, `front.evaluate((x, y))`.
@@ -120,6 +128,12 @@ def fit_front(
     >>> print(front.params([1.0, 0.0])["slope"].round(1))
     [[1.]]
     """
+    if resume and folder is None:
+        raise UsageError("resume=True continues what is in a folder; give folder=")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise UsageError(
+            f"checkpoint_every must be at least 1, found {checkpoint_every}"
+        )
     split = split_of(data)
     m = _count_tasks(net, losses, split)
     weighting = _weigh(rule, rule_options)
@@ -135,6 +149,8 @@ def fit_front(
         n=len(jax.tree.leaves(split)[0]),
         x=own_plan.about_arrays(split.images),
         y=own_plan.about_arrays(split.labels),
+        x_sum=own_plan.checksum(split.images),
+        y_sum=own_plan.checksum(split.labels),
         network=own_plan.about(net.apply),
         parameters=tree.count(jax.eval_shape(net.init, jax.random.key(0))),
         losses=own_plan.about(losses),
@@ -168,6 +184,8 @@ def fit_front(
     kept = None if folder is None else Path(folder)
     if kept is not None:
         own_plan.claim(kept, plan, resume=resume)
+    for remark in own_look.remarks(net, losses, split, jax.random.key(seed)):
+        warnings.warn(remark, stacklevel=2)
     try:
         fitted = loop.fit(
             recipe,
@@ -176,6 +194,7 @@ def fit_front(
             Hparams(learning_rate),
             kept,
             epochs=epochs,
+            checkpoint_every=checkpoint_every or max(1, epochs // 20),
             quiet=quiet,
         )
     except loop.Diverged as error:

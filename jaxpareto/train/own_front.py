@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jaxpareto import prefs, tree
 from jaxpareto.data.batches import count_rows
@@ -69,10 +70,12 @@ class OwnFront:
     def params(self, pref: Any) -> Params:
         """Generate your network's parameters for a preference [m] on the simplex.
 
+        It may be mapped: `jax.vmap(front.params)(prefs)`; nothing is checked then.
+
         Raises:
           UsageError: `pref` is not on the simplex, or of the wrong length.
         """
-        return self._params(self.phi, prefs.check_pref(pref, self.m))
+        return self._params(self.phi, self._checked(pref))
 
     def __call__(self, pref: Any, x: Any) -> Any:
         """Answer what your network answers to `x`, for a preference [m].
@@ -80,8 +83,13 @@ class OwnFront:
         Raises:
           UsageError: `pref` is not on the simplex, or of the wrong length.
         """
-        pref = prefs.check_pref(pref, self.m)
-        return self._apply(self.phi, pref, jax.tree.map(jnp.asarray, x))
+        return self._apply(self.phi, self._checked(pref), jax.tree.map(jnp.asarray, x))
+
+    def _checked(self, pref: Any) -> Any:
+        """Check a preference, unless it is traced: its numbers are not known yet."""
+        if isinstance(pref, Tracer):
+            return pref
+        return prefs.check_pref(pref, self.m)
 
     def evaluate(
         self,
@@ -96,9 +104,12 @@ class OwnFront:
 
         Args:
           data: (x, y), as for `fit_front`; best examples it was not trained on.
-          asked: how many preferences of an even grid, or preferences [k, m]. The first
-            row of a grid cares least about the first task, and the last row most.
-          accuracies: `f(outputs, y) -> [m]`, shares of right answers, if there are any.
+          asked: how many preferences of an even grid, or preferences [k, m], or one of
+            them [m]. The first row of a grid cares least about the first task, and the
+            last row most. From three tasks on it is the largest even grid that has no
+            more than are asked for.
+          accuracies: `f(outputs, y) -> [m]`, shares of right answers, if there are any;
+            NaN for a task that has none.
           reference: the losses [m] that a network must stay below to count in the
             hypervolume, in the units of the losses, or one number for all tasks; None
             leaves that out.
@@ -107,7 +118,7 @@ class OwnFront:
 
         Raises:
           UsageError: the arrays do not fit together, a preference is no such, or the
-            reference is not of length m.
+            reference or the accuracies are not [m].
         """
         began = time.perf_counter()
         if reference is not None and np.shape(reference) not in ((), (self.m,)):
@@ -115,8 +126,8 @@ class OwnFront:
                 f"reference must be one number or {self.m}, a loss for each task; "
                 f"found shape {np.shape(reference)}"
             )
-        at = self._asked(asked)
         split = split_of(data)
+        at = self._asked(asked)
         measures = (self.losses, *([accuracies] if accuracies else []))
         found = measure(
             self.conditioned,
@@ -126,12 +137,19 @@ class OwnFront:
             measures,
             batch_size=batch_size,
         )
+        if accuracies and found[1].shape != found[0].shape:
+            raise UsageError(
+                f"accuracies(outputs, y) must return [{self.m}], a share for each task "
+                "(jnp.nan where there is none); found "
+                f"{list(found[1].shape[1:])}"
+            )
         scores = Scores(found[0], found[1] if accuracies else None)
         front = summarise(jnp.asarray(at), scores, reference)
         target = jax.eval_shape(self.conditioned.params, self.phi, jnp.ones(self.m))
         return {
             "schema": 1,
             **front,
+            "units": [""] * self.m,  # known to whoever wrote the losses
             "seconds_training": round(self.seconds, 3),
             "seconds_evaluation": round(time.perf_counter() - began, 3),
             "examples": count_rows(split),
@@ -145,6 +163,8 @@ class OwnFront:
         """Return the preferences [k, m] to evaluate at."""
         if isinstance(asked, int):
             return np.asarray(prefs.grid(asked, self.m))
+        if np.ndim(asked) == 1:
+            asked = [asked]
         return np.stack([np.asarray(prefs.check_pref(pref, self.m)) for pref in asked])
 
 
@@ -156,7 +176,10 @@ def split_of(data: Any) -> Split:
         finite. Targets may be: some losses leave out what is missing.
     """
     if not isinstance(data, tuple) or len(data) != 2:
-        raise UsageError(f"data must be a tuple (x, y), found {type(data).__name__}")
+        found = type(data).__name__
+        if isinstance(data, tuple):
+            found = f"one of {len(data)}: put the targets into one array or dict"
+        raise UsageError(f"data must be a tuple (x, y), found {found}")
     split = Split(*(jax.tree.map(jnp.asarray, part) for part in data))
     count_rows(split)
     if bad := not_finite(split.images):

@@ -4,6 +4,7 @@ Functions cannot be kept; their names can, and so can the shapes of the arrays. 
 continues a run with another rule or other arrays is told which.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,12 @@ from jaxpareto.train import folder as folders
 from jaxpareto.types import Weighting
 
 _PLAIN = (bool, int, float, str)
+_SPELLED = {
+    "out": "folder=",
+    "resume": "resume=True",
+    "x_sum": "the checksum of x",
+    "y_sum": "the checksum of y",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Plan:
       m: tasks.
       n: examples.
       x: types and shapes of the inputs, and `y` of the targets, without the axis [n].
+      x_sum: a checksum of the numbers in them, and `y_sum` of those in the targets.
     """
 
     epochs: int
@@ -46,6 +54,8 @@ class Plan:
     n: int
     x: str
     y: str
+    x_sum: str
+    y_sum: str
     network: str
     parameters: int
     losses: str
@@ -103,7 +113,7 @@ def _read(folder: Path, like: Plan) -> Plan:
 
 def _argument(name: str) -> str:
     """Spell a setting as in a call of `fit_front`."""
-    return {"out": "folder=", "resume": "resume=True"}.get(name, name)
+    return _SPELLED.get(name, name)
 
 
 def about_rule(rule: str | Weighting) -> str:
@@ -132,6 +142,18 @@ def about_arrays(tree: Any) -> str:
         sizes = ", ".join(map(str, np.shape(leaf)[1:]))
         words.append(f"{name}: " * bool(name) + f"{leaf.dtype}[{sizes}]")
     return ", ".join(words)
+
+
+def checksum(tree: Any) -> str:
+    """Sum up the numbers of a pytree's arrays, so that a change of one is seen.
+
+    >>> checksum(np.zeros(3)), checksum(np.arange(3.0)) == checksum(np.zeros(3))
+    ('a3c1ca20', False)
+    """
+    found = 0
+    for leaf in jax.tree.leaves(tree):
+        found = zlib.crc32(np.asarray(leaf).tobytes(), found)
+    return f"{found:08x}"
 
 
 def about(function: Any, depth: int = 3) -> str:
