@@ -12,6 +12,7 @@ Accelerators take the whole batch at once: they have threads to fill.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -36,7 +37,8 @@ def mean_over(
     Args:
       function: `function(piece, key) -> tree` of numbers that are means over examples.
       batch: a pytree of arrays [b, ...].
-      key: split among the pieces; given as it is where there is one. Consumed.
+      key: one, or some [k]: split among the pieces, given as it is where there is one
+        piece. Consumed.
       size: of a piece, about: the divisor of b that is nearest; 0 is the whole batch.
 
     >>> x = jnp.arange(6.0)
@@ -48,7 +50,8 @@ def mean_over(
     if count == 1:
         return function(batch, key)
     cut = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
-    given = (cut, jax.random.split(key, count))
+    split = partial(jax.random.split, num=count)
+    given = (cut, jax.vmap(split, out_axes=1)(key) if key.ndim else split(key))
     like = jax.eval_shape(function, *jax.tree.map(lambda x: x[0], given))
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
 

@@ -133,58 +133,55 @@ def _each(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -
     return jax.lax.map(one, given, batch_size=together if together > 1 else None)
 
 
-def _judge(recipe: Recipe, params: Params, batch: Split, key: Key) -> Array:
+def _means(recipe: Recipe, function: Callable[..., Any], at: Where, *more: Any) -> Any:
+    """Map `function(batch, key, *more)`, a mean over examples, piece by piece.
+
+    A piece that all networks see goes through all of them before the next one does:
+    what depends on the examples alone is then made once for all networks.
+    """
+    size = recipe.microbatch
+
+    def of_one(pref: Array, batch: Split, key: Key, *more: Any) -> Any:
+        del pref
+        return mean_over(lambda *piece: function(*piece, *more), batch, key, size)
+
+    def of_all(batch: Split, keys: Key) -> Any:
+        return _each(recipe, of_one, Where(at.prefs, batch, keys), *more)
+
+    if recipe.split_batch:
+        return of_all(at.batch, at.keys)
+    return mean_over(of_all, at.batch, at.keys, size)
+
+
+def _judge(recipe: Recipe, batch: Split, key: Key, params: Params) -> Array:
     """Return the losses [m] of a target network."""
     seen = recipe.inputs(batch.images)
     outputs = recipe.conditioned.forward(params, seen, key=key)
     return recipe.losses(outputs, batch.labels)
 
 
-def _losses(
-    recipe: Recipe, pref: Array, batch: Split, key: Key, params: Params
-) -> Array:
-    """Return the losses [m] at one preference."""
-    del pref
-    judge = partial(_judge, recipe, params)
-    return mean_over(judge, batch, key, recipe.microbatch)
-
-
 def _slope(
-    recipe: Recipe,
-    pref: Array,
-    batch: Split,
-    key: Key,
-    params: Params,
-    weights: Array,
+    recipe: Recipe, batch: Split, key: Key, params: Params, weights: Array
 ) -> tuple[Array, Params]:
     """Return the losses [m] and the gradient of their weighted sum in the network."""
-    del pref
 
-    def piece(batch: Split, key: Key) -> tuple[Array, Params]:
-        def weighted(params: Params) -> tuple[Array, Array]:
-            losses = _judge(recipe, params, batch, key)
-            return jnp.dot(weights, losses), losses
+    def weighted(params: Params) -> tuple[Array, Array]:
+        losses = _judge(recipe, batch, key, params)
+        return jnp.dot(weights, losses), losses
 
-        gradient, losses = jax.grad(weighted, has_aux=True)(params)
-        return losses, gradient
-
-    return mean_over(piece, batch, key, recipe.microbatch)
+    gradient, losses = jax.grad(weighted, has_aux=True)(params)
+    return losses, gradient
 
 
 def _rows(
-    recipe: Recipe, pref: Array, batch: Split, key: Key, params: Params
+    recipe: Recipe, batch: Split, key: Key, params: Params
 ) -> tuple[Array, Params]:
     """Return the losses [m] and their gradients in the network, rows [m, ...]."""
-    del pref
-
-    def piece(batch: Split, key: Key) -> tuple[Array, Params]:
-        return jacobian(
-            lambda params: _judge(recipe, params, batch, key),
-            params,
-            one_by_one=recipe.microbatch > 0,
-        )
-
-    return mean_over(piece, batch, key, recipe.microbatch)
+    return jacobian(
+        partial(_judge, recipe, batch, key),
+        params,
+        one_by_one=recipe.microbatch > 0,
+    )
 
 
 def _through_losses(
@@ -195,7 +192,7 @@ def _through_losses(
     params, pull_back = jax.vjp(lambda phi: _networks(recipe, phi, at.prefs), phi)
 
     def losses_of(params: Params) -> Array:
-        return _each(recipe, partial(_losses, recipe), at, params)
+        return _means(recipe, partial(_judge, recipe), at, params)
 
     def weigh(losses: Array) -> Weighed:
         losses, prefs = recipe.layout.whole((losses, at.prefs))
@@ -206,7 +203,7 @@ def _through_losses(
         # must be known before, and a rule that reads the losses costs a pass for them.
         seen = losses_of(params) if recipe.rule.needs_losses else at.prefs
         share = weigh(seen).weights / k
-        losses, slopes = _each(recipe, partial(_slope, recipe), at, params, share)
+        losses, slopes = _means(recipe, partial(_slope, recipe), at, params, share)
         weighed = weigh(losses)
     else:
         losses, back = jax.vjp(losses_of, params)
@@ -223,7 +220,8 @@ def _through_gramians(
 
     def rows_in_phi(pref: Array, batch: Split, key: Key) -> tuple[Array, Params]:
         params, pull_back = jax.vjp(lambda phi: params_of(phi, pref), phi)
-        losses, rows = _rows(recipe, pref, batch, key, params)
+        judged = partial(_rows, recipe, params=params)
+        losses, rows = mean_over(judged, batch, key, recipe.microbatch)
         return losses, jax.vmap(pull_back)(rows)[0]
 
     if recipe.gram_of == "phi":
@@ -231,7 +229,7 @@ def _through_gramians(
         pull_back = None
     else:
         params, pull_back = jax.vjp(lambda phi: _networks(recipe, phi, at.prefs), phi)
-        losses, rows = _each(recipe, partial(_rows, recipe), at, params)
+        losses, rows = _means(recipe, partial(_rows, recipe), at, params)
     seen = losses, jax.vmap(gramian)(rows), at.prefs
     weighed = recipe.rule.weigh(*recipe.layout.whole(seen))
     share = weighed.weights / k
