@@ -4,6 +4,7 @@
     python benchmarks/front_step.py --rounds 2 --steps 2 --no-torch
     python benchmarks/front_step.py --compile        # and torch.compile
     python benchmarks/front_step.py --rule hypervolume     # ours alone
+    python benchmarks/front_step.py --only 16 --steps 10   # one case, in longer turns
 
 One step: a batch of 256 protocol A images, k preferences, a hypernetwork of about 3.2 M
 parameters, the multi-task LeNet, cross-entropy, Adam. Ours is measured where it runs,
@@ -77,7 +78,7 @@ def compiled(k: int, split: bool, steps: int) -> Callable[[], None] | None:
 
 
 def measure(
-    steps: int, rounds: int, peers: list[tuple[str, int, bool]], rule: str
+    steps: int, rounds: int, cases: list[tuple[str, int, bool]], rule: str
 ) -> dict[tuple, np.ndarray]:
     """Return milliseconds per step, [rounds] for each contender, taken in turns."""
     make = {
@@ -85,9 +86,7 @@ def measure(
         "pytorch": theirs,
         "torch.compile": compiled,
     }
-    going = {
-        (who, k, split): make[who](k, split, steps) for who, k, split in CASES + peers
-    }
+    going = {(who, k, split): make[who](k, split, steps) for who, k, split in cases}
     there = {case: go for case, go in going.items() if go is not None}
     return take_turns(there, steps, rounds)
 
@@ -99,8 +98,10 @@ def table(spent: dict[tuple, np.ndarray]) -> Iterator[str]:
     for (who, k, split), each in spent.items():
         median = np.median(each)
         seen = BATCH if split else BATCH * k
-        alone = each / spent[who, 1, False]
-        spread = f"{np.median(alone):.2f} ({alone.min():.2f}-{alone.max():.2f})"
+        spread, one = "", spent.get((who, 1, False))
+        if one is not None:
+            alone = each / one
+            spread = f"{np.median(alone):.2f} ({alone.min():.2f}-{alone.max():.2f})"
         peer = spent.get(("pytorch", k, split))
         faster = "" if peer is None else f"{np.median(each / peer):.2f}"
         batch = "split" if split else "whole"
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="in a turn")
     parser.add_argument("--no-torch", action="store_true", help="leave the peer out")
     parser.add_argument("--compile", action="store_true", help="also torch.compile")
+    parser.add_argument("--only", type=int, metavar="K", help="K on the whole batch")
     parser.add_argument("--rule", choices=RULES, default="linear", help="of ours")
     asked = parser.parse_args()
     peers = []
@@ -130,7 +132,12 @@ def main() -> None:
             print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     device = jax.devices()[0].device_kind
     print(f"jax {jax.__version__} on {device}, {platform.processor()}")
-    for line in table(measure(asked.steps, asked.rounds, peers, asked.rule)):
+    cases = CASES + peers
+    if asked.only:
+        cases = [case for case in cases if case[1:] == (asked.only, False)]
+    if not cases:
+        parser.error(f"--only {asked.only}: choose from 1, 4 and 16")
+    for line in table(measure(asked.steps, asked.rounds, cases, asked.rule)):
         print(line)
 
 

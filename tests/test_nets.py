@@ -89,6 +89,24 @@ def test_mapping_over_kernels_makes_no_grouped_convolution(name):
     assert four <= 4.2 * one
 
 
+@pytest.mark.parametrize(("channels", "stride"), [(10, 1), (3, 2), (20, 2)])
+def test_a_convolution_multiplies_matrices_both_ways(channels, stride):
+    """A gradient of larger arrays would be transposed first: a tenth of a step."""
+    images, kernel = jnp.ones((4, 14, 14, channels)), jnp.ones((5, 5, channels, 20))
+
+    def loss(images, kernel):
+        return jnp.sum(conv2d(images, kernel, stride=stride))
+
+    program = jax.make_jaxpr(jax.grad(loss, (0, 1)))(images, kernel)
+    products = [
+        equation
+        for equation in program.eqns
+        if equation.primitive.name == "dot_general"
+    ]
+    assert len(products) >= 3  # forward, and to each of the two
+    assert all(each.ndim == 2 for x in products for each in (v.aval for v in x.invars))
+
+
 @pytest.mark.parametrize("filters", [1, 10, 20, 64, 96])
 @pytest.mark.parametrize("out_width", [1, 5, 10, 13, 28, 34])
 @pytest.mark.parametrize("kernel_width", [1, 3, 9])
