@@ -74,6 +74,18 @@ def test_two_tasks_make_a_plane_of_losses_and_one_of_accuracies(k):
     assert bar(figure).get_ylim() == (0, 1)
 
 
+def test_a_task_without_accuracy_leaves_the_plane_out():
+    data = front(5)
+    data["accuracies"] = [[right, np.nan] for right, _ in data["accuracies"]]
+    (losses,) = panels(front_figure(data))
+    assert losses.get_title() == "test cross-entropy"
+
+
+def test_what_is_no_front_is_told_how_to_become_one():
+    with pytest.raises(UsageError, match=r"found 3; draw front\.evaluate"):
+        front_figure(3)
+
+
 def test_points_are_joined_in_the_order_of_preference():
     data = front(9)
     shuffle = np.random.default_rng(0).permutation(9)

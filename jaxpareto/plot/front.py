@@ -210,6 +210,8 @@ def _networks(front: Front) -> _Networks:
             raise UsageError(
                 f"preferences have shape {prefs.shape}, and {name} {values.shape}"
             )
+    if accuracies is not None and np.isnan(accuracies).all(axis=0).any():
+        accuracies = None  # of a task that has none: there is no plane to draw
     return _Networks(
         prefs,
         _Cloud(losses, _beaten(losses)),
