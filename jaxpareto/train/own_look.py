@@ -49,8 +49,8 @@ def remarks(
         if ratio > _APART:
             yield (
                 f"loss {large + 1} is {ratio:,.0f} times loss {small + 1} at the "
-                "start, and the front will be all its; bring the targets or the losses "
-                "to one size"
+                f"start, and the front will serve task {large + 1} alone; bring the "
+                "targets or the losses to one size"
             )
     if not net.batchwise and np.isfinite([together, apart]).all():
         for i in np.flatnonzero(~np.isclose(together, apart, rtol=0.01, atol=1e-4)):
