@@ -46,7 +46,9 @@ def from_linen(
     >>> net.apply(params, jnp.ones((5, 3))).shape
     (5, 2)
     """
-    some = jax.tree.map(jnp.zeros_like, jax.tree.map(jnp.asarray, x))
+    some = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)), x
+    )
     learning, asked = dict(training or {}), dict(answering or {})
 
     def variables(key: Key) -> Any:

@@ -1,12 +1,13 @@
 """What a program sets before JAX starts: flags, and the place of what it compiles."""
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
 
-from jaxpareto.backend import keep_compiled
+from jaxpareto.backend import collect_rarely, keep_compiled
 
 PROGRAM = """
 {before}
@@ -46,6 +47,17 @@ def test_a_second_start_finds_what_the_first_compiled(tmp_path):
     # Also where JAX was imported before it was told.
     assert start(tmp_path, "import jax.numpy") == [str(folder), "25.0"]
     assert kept(folder) == first
+
+
+@pytest.mark.parametrize(("before", "after"), [(700, 50_000), (60_000, 60_000), (0, 0)])
+def test_garbage_is_looked_for_less_often_and_never_more(before, after):
+    kept = gc.get_threshold()
+    try:
+        gc.set_threshold(before, 7, 9)
+        collect_rarely()
+        assert gc.get_threshold() == (after, 7, 9)
+    finally:
+        gc.set_threshold(*kept)
 
 
 def test_a_choice_that_was_made_stays(tmp_path):

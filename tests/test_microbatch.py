@@ -129,6 +129,21 @@ def test_each_piece_has_a_key_of_its_own():
     assert set(np.asarray(mean)) == {0.0, 1.0, 2.0}
 
 
+def test_each_network_has_keys_of_its_own_in_each_piece():
+    """Two networks that see all of a batch, in two pieces: four masks."""
+
+    def dropped(piece, keys):
+        return jax.vmap(lambda key: jnp.ravel(dropout(key, piece, 0.5)))(keys)
+
+    keys, ones = jax.random.split(KEY, 2), jnp.ones((2, 100))
+    mean = np.asarray(microbatch.mean_over(dropped, ones, keys, 1))
+    assert mean.shape == (2, 100) and (mean[0] != mean[1]).any()
+    for key, mine in zip(keys, mean, strict=True):
+        alone = microbatch.mean_over(lambda p, k: dropped(p, k[None])[0], ones, key, 1)
+        np.testing.assert_array_equal(mine, alone)
+        assert set(mine) == {0.0, 1.0, 2.0}
+
+
 @pytest.mark.parametrize("name", CONDITIONERS)
 def test_a_batch_that_is_normalised_is_never_cut(name):
     """The statistics of a piece are not those of the batch; every family knows."""

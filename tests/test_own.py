@@ -276,6 +276,14 @@ def test_a_linen_and_an_nnx_module_answer_as_flax_itself_does():
     np.testing.assert_array_equal(said["kind"], module(x)["kind"])
 
 
+def test_shapes_and_double_numbers_will_do_to_adapt_a_module():
+    """NumPy makes float64, which JAX would warn of."""
+    of = jax.ShapeDtypeStruct((1, 3), np.float32)
+    for x in (np.ones((1, 3)), of):
+        net = adapt.from_linen(linen.Dense(2), x)
+        assert jax.eval_shape(net.init, KEY)["kernel"].dtype == np.float32
+
+
 def test_an_nnx_module_is_named_by_its_class_and_not_taken_ready_made():
     assert own_plan.about(adapt.from_nnx(Nnx).apply).startswith("from_nnx(Nnx)")
     with pytest.raises(UsageError, match=r"found a module, Nnx.*give its class"):

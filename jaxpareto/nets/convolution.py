@@ -141,17 +141,13 @@ def _shifted(images: Array, kernel: Array, stride: int) -> Array:
     """Convolve as a sum of products, one for each place in the kernel."""
     rows, columns, channels, filters = kernel.shape
     shifted = _windows(images, (rows, columns), stride)
+    shape = (*shifted[0].shape[:3], filters)
     if channels < _MIN_CHANNELS:
-        pieces, places = (
-            [jnp.concatenate(shifted, axis=-1)],
-            kernel.reshape(1, -1, filters),
-        )
-    else:
-        pieces, places = shifted, kernel.reshape(-1, channels, filters)
+        shifted = [jnp.concatenate(shifted, axis=-1)]
     # Products of matrices: those of larger arrays would transpose them, going backward.
-    flat = [x.reshape(-1, x.shape[-1]) for x in pieces]
-    out = reduce(add, [x @ places[i] for i, x in enumerate(flat)])
-    return out.reshape(*shifted[0].shape[:3], filters)
+    flat = [x.reshape(-1, x.shape[-1]) for x in shifted]
+    places = kernel.reshape(len(flat), -1, filters)
+    return reduce(add, [x @ places[i] for i, x in enumerate(flat)]).reshape(shape)
 
 
 def _banded(images: Array, kernel: Array, pool: int) -> Array:

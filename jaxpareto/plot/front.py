@@ -56,9 +56,9 @@ def front_figure(
     """Draw one front, or several on the same axes.
 
     One panel per pair of tasks: losses (nats, minimised: lower left is better), and
-    accuracies where there are any (%, maximised: upper right is better). Points are
-    coloured by their preference for the first task and, for two tasks, joined in its
-    order. A small hollow dot is dominated: another point of its front is as good on
+    accuracies where every task has some (%, maximised: upper right is better). Points
+    are coloured by their preference for the first task and, for two tasks, joined in
+    its order. A small hollow dot is dominated: another point of its front is as good on
     each task and better on one, by the measure of that panel. Open squares are
     independent networks, on the same colour scale. What is not finite is left out.
 

@@ -127,6 +127,7 @@ def check_folder(
     resume: bool,
     read: Callable[[Path], Any],
     spell: Callable[[str], str] = flag,
+    remedy: str = "leave those options out",
 ) -> None:
     """Refuse an output folder that must not be written to.
 
@@ -136,13 +137,12 @@ def check_folder(
       resume: whether a run that is there shall be continued.
       read: `read(folder) -> config` of the run that is there.
       spell: how messages write the name of a setting.
+      remedy: what to do about settings that differ from those of the run.
 
     Raises:
       UsageError: it holds another run, or something that is no run.
     """
     out, again = spell("out"), spell("resume")
-    # What a command does not name it takes from the run.
-    back = "leave those options out" if spell is flag else "give what it was"
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{out} {folder} is a file; name a folder")
     if (folder / "config.json").exists():
@@ -155,7 +155,7 @@ def check_folder(
         if found:
             raise UsageError(
                 f"{again}: {folder} holds a different configuration "
-                f"({'; '.join(found)}); {back}, or name a new {out}"
+                f"({'; '.join(found)}); {remedy}, or name a new {out}"
             )
     elif folder.exists() and any(
         not entry.name.endswith(".tmp") for entry in folder.iterdir()

@@ -128,7 +128,8 @@ def fit_front(
     >>> print(front.params([1.0, 0.0])["slope"].round(1))
     [[1.]]
     """
-    if resume and folder is None:
+    kept = None if folder is None else Path(folder)
+    if resume and kept is None:
         raise UsageError("resume=True continues what is in a folder; give folder=")
     if checkpoint_every is not None and checkpoint_every < 1:
         raise UsageError(
@@ -149,8 +150,8 @@ def fit_front(
         n=len(jax.tree.leaves(split)[0]),
         x=own_plan.about_arrays(split.images),
         y=own_plan.about_arrays(split.labels),
-        x_sum=own_plan.checksum(split.images),
-        y_sum=own_plan.checksum(split.labels),
+        x_sum="" if kept is None else own_plan.checksum(split.images),
+        y_sum="" if kept is None else own_plan.checksum(split.labels),
         network=own_plan.about(net.apply),
         parameters=tree.count(jax.eval_shape(net.init, jax.random.key(0))),
         losses=own_plan.about(losses),
@@ -181,7 +182,6 @@ def fit_front(
         inputs=as_it_is,
         microbatch=choose_microbatch(conditioned, m, example),
     )
-    kept = None if folder is None else Path(folder)
     if kept is not None:
         own_plan.claim(kept, plan, resume=resume)
     for remark in own_look.remarks(net, losses, split, jax.random.key(seed)):

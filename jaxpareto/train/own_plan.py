@@ -1,7 +1,8 @@
 """What a call of `fit_front` asked for, in numbers and words, which its folder keeps.
 
-Functions cannot be kept; their names can, and so can the shapes of the arrays. Whoever
-continues a run with another rule or other arrays is told which.
+Functions cannot be kept; their names can, and so can the shapes of the arrays and a
+checksum of what is in them. Whoever continues a run with another rule or other arrays
+is told which.
 """
 
 import zlib
@@ -41,7 +42,8 @@ class Plan:
       m: tasks.
       n: examples.
       x: types and shapes of the inputs, and `y` of the targets, without the axis [n].
-      x_sum: a checksum of the numbers in them, and `y_sum` of those in the targets.
+      x_sum: a checksum of the inputs, and `y_sum` of the targets; empty where nothing
+        is kept.
     """
 
     epochs: int
@@ -92,7 +94,14 @@ def claim(folder: Path, plan: Plan, *, resume: bool) -> None:
       RunError: its `config.json` is none of `fit_front`.
     """
     read = partial(_read, like=plan)
-    folders.check_folder(folder, plan, resume=resume, read=read, spell=_argument)
+    folders.check_folder(
+        folder,
+        plan,
+        resume=resume,
+        read=read,
+        spell=_argument,
+        remedy="give what it was",
+    )
     folders.write_config(folder, plan, kind=folders.OWN)
 
 
@@ -145,7 +154,7 @@ def about_arrays(tree: Any) -> str:
 
 
 def checksum(tree: Any) -> str:
-    """Sum up the numbers of a pytree's arrays, so that a change of one is seen.
+    """Return the CRC-32 of a pytree's arrays, so that a changed number is seen.
 
     >>> checksum(np.zeros(3)), checksum(np.arange(3.0)) == checksum(np.zeros(3))
     ('a3c1ca20', False)
